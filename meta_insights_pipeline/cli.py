@@ -1,0 +1,269 @@
+"""The command `meta-insights`: reads options, hands over, prints. Decisions are made in the rooms it calls.
+
+Rooms are imported by the commands that need them, so that a mistake in an option is told at once.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+
+import click
+
+from meta_insights_pipeline.settings import SettingsError, load_settings
+
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+
+
+class BadInputError(Exception):
+    """An option or setting that cannot be used; the message is one sentence with the remedy."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; every error that a person can mend is one sentence on stderr.
+
+    Returns:
+        0, 1 when the work failed, 2 when an option or setting cannot be used.
+    """
+    try:
+        return int(cli.main(args=arguments, prog_name="meta-insights", standalone_mode=False) or 0)
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        return _complain(f"{error.format_message().rstrip('.')}; see meta-insights --help.", EXIT_BAD_INPUT)
+    except (BadInputError, SettingsError) as error:
+        return _complain(str(error), EXIT_BAD_INPUT)
+
+
+def _complain(sentence: str, code: int) -> int:
+    print(f"meta-insights: {sentence}", file=sys.stderr)
+    return code
+
+
+def _day(_context: click.Context, option: click.Parameter, value: str | None) -> date | None:
+    if value is None:
+        return None
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise BadInputError(f"--{option.name} is {value!r}, which is no day; write it like 2026-01-31.") from None
+
+
+def _levels(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    from meta_insights_pipeline.catalog.levels import Level
+
+    known = [level.value for level in Level]
+    for value in values:
+        if value not in known:
+            raise BadInputError(f"--level is {value!r}, which is no level; use {', '.join(known)}.")
+    return values
+
+
+def _accounts(_context: click.Context, _option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    from meta_insights_pipeline.settings import account_id
+
+    try:
+        return tuple(account_id(value) for value in values)
+    except ValueError as error:
+        raise BadInputError(f"--account: {error}.") from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+def cli() -> None:
+    """Meta Ads Insights, through Dagster into DuckDB."""
+
+
+@cli.command()
+@click.option("--days-back", type=click.IntRange(min=0), help="From N days ago through today.")
+@click.option("--start", callback=_day, metavar="DAY", help="First day, like 2026-01-31.")
+@click.option("--end", callback=_day, metavar="DAY", help="Last day; today when left out.")
+@click.option(
+    "--level",
+    "levels",
+    multiple=True,
+    callback=_levels,
+    help="account, campaign, adset or ad; repeatable; all when left out.",
+)
+@click.option(
+    "--account", "accounts", multiple=True, callback=_accounts, help="An ad account; repeatable; all when left out."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the receipt as one JSON object on stdout and nothing else."
+)
+def sync(
+    days_back: int | None,
+    start: date | None,
+    end: date | None,
+    levels: tuple[str, ...],
+    accounts: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Bring the warehouse up to date once, as a recorded Dagster run.
+
+    Without days: today and yesterday of every account, as the schedule does. Exit code 0 only if everything that was asked
+    for is stored and published.
+    """
+    from meta_insights_pipeline.manual_sync import DaysWanted, ManualSyncError, run_manual_sync
+
+    settings = load_settings()
+    log_to_stderr(logging.INFO)
+    wanted = DaysWanted(days_back, start, end)
+    if problem := wanted.problem(datetime.now(UTC), settings.start_date):
+        raise BadInputError(problem)
+    try:
+        receipt = run_manual_sync(settings, wanted, levels, accounts)
+    except ManualSyncError as error:
+        if as_json and error.receipt is not None:
+            print(error.receipt.model_dump_json())
+        return _complain(str(error), EXIT_FAILED)
+    print(receipt.model_dump_json() if as_json else receipt.as_text())
+    return 0
+
+
+@cli.command()
+@click.option(
+    "--days",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Days to load at the start, today included.",
+)
+@click.option("--dagster-port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.option(
+    "--api-port",
+    type=click.IntRange(1, 65535),
+    default=8080,
+    show_default=True,
+    help="Port of the read API (not served yet).",
+)
+@click.option("--no-ui", is_flag=True, help="Load the data and end, without the Dagster UI.")
+def up(days: int, dagster_port: int, api_port: int, no_ui: bool) -> int:
+    """Load the last days, start the Dagster UI, and say where everything is."""
+    from meta_insights_pipeline.up import UpError, run_up
+
+    del api_port  # the read API joins with an issue of its own
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    try:
+        return run_up(settings, days=days, dagster_port=None if no_ui else dagster_port)
+    except UpError as error:
+        return _complain(str(error), EXIT_FAILED)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8090, show_default=True, help="0 takes a free one.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Another seed is another world.")
+@click.option(
+    "--now",
+    metavar="MOMENT",
+    help="Freeze the simulated clock, like 2026-01-31T12:00:00Z; runs with the real one otherwise.",
+)
+@click.option("--accounts", type=click.IntRange(min=1), default=4, show_default=True)
+@click.option(
+    "--campaigns", type=click.IntRange(min=1), help="Campaigns an account; with the next two, a world of fixed size."
+)
+@click.option("--adsets-per-campaign", type=click.IntRange(min=1))
+@click.option("--ads-per-adset", type=click.IntRange(min=1))
+@click.option("--always-on", is_flag=True, help="Every ad delivers every day.")
+@click.option(
+    "--latency", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Seconds that every call takes."
+)
+@click.option(
+    "--report-seconds",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Seconds that an asynchronous report takes.",
+)
+@click.option("--token", help="The only token accepted; any when left out.")
+@click.option("--app-secret", help="Ask for appsecret_proof made with it.")
+def simulate(
+    host: str,
+    port: int,
+    seed: int,
+    now: str | None,
+    accounts: int,
+    campaigns: int | None,
+    adsets_per_campaign: int | None,
+    ads_per_adset: int | None,
+    always_on: bool,
+    latency: float,
+    report_seconds: float,
+    token: str | None,
+    app_secret: str | None,
+) -> int:
+    """Serve a simulated Graph API over HTTP, for live mode without Meta."""
+    from meta_insights_pipeline.simulator.clock import SimulatedClock, WallClock
+    from meta_insights_pipeline.simulator.handler import Simulator
+    from meta_insights_pipeline.simulator.server import SimulatorServer
+    from meta_insights_pipeline.simulator.world import World, WorldSpec
+
+    spec = WorldSpec(
+        seed=seed,
+        accounts=accounts,
+        campaigns=campaigns,
+        adsets_per_campaign=adsets_per_campaign,
+        ads_per_adset=ads_per_adset,
+        always_on=always_on,
+    )
+    clock = WallClock() if now is None else SimulatedClock(_moment(now))
+    simulator = Simulator(
+        World(spec), clock, access_token=token, app_secret=app_secret, latency=latency, report_seconds=report_seconds
+    )
+    try:
+        server = SimulatorServer(simulator, host=host, port=port)
+    except OSError as error:
+        raise BadInputError(
+            f"--port: {host}:{port} cannot be used ({error.strerror or error}); choose another with --port."
+        ) from None
+    print(f"Simulated Graph API on {server.url} (Ctrl-C ends it). In another terminal:", flush=True)
+    print(
+        f"  META_INSIGHTS_MODE=live META_ACCESS_TOKEN={token or 'any'} META_GRAPH_API_URL={server.url} meta-insights sync",
+        flush=True,
+    )
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.stop()
+    return 0
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInputError(f"--now is {text!r}, which is no moment; write it like 2026-01-31T12:00:00Z.") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+class _Lines(logging.Formatter):
+    """One line a message for a terminal, one JSON object a line otherwise."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        if sys.stderr.isatty():
+            return f"{at.astimezone():%H:%M:%S} {record.getMessage()}"
+        entry = {
+            "at": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        return json.dumps(entry, ensure_ascii=False)
+
+
+def log_to_stderr(level: int) -> None:
+    """Show the pipeline's own log on stderr."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines())
+    logger = logging.getLogger("meta_insights_pipeline")
+    logger.handlers = [handler]
+    logger.setLevel(level)
+    logger.propagate = False

@@ -1,0 +1,224 @@
+"""Everything that can go wrong with a call, as one tree, and how an answer is classified into it.
+
+    GraphApiError
+    ├── RetryableError        the same call may succeed later
+    │   ├── ThrottleError         a limit of calls is reached; carries how long to wait
+    │   ├── TransientError        Meta's own trouble
+    │   └── TransportError        no usable answer: connection, time-out, HTML, broken JSON
+    └── TerminalError         the same call will fail again
+        ├── AuthError             the token or its proof is not accepted: stop every call
+        ├── PermissionDeniedError this account or call is not allowed
+        ├── NotFoundError         no such object, or not for this token
+        ├── TooMuchDataError      ask for less
+        ├── BadRequestError       the request itself is wrong
+        ├── ReportRunError        an asynchronous report failed, was skipped or never ended
+        └── PagingError           the pages of a list make no sense
+
+Classification is by code and subcode, from `data/error_codes.csv`; text only decides between cases for which Meta uses
+one and the same code, and the HTTP status only when there is no code at all.
+"""
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+
+class GraphApiError(Exception):
+    """A call to the Graph API that gave no usable answer.
+
+    The message is one sentence without secrets, with the trace id by which Meta's support finds the call.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        subcode: int | None = None,
+        http_status: int | None = None,
+        fbtrace_id: str | None = None,
+        remedy: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.subcode = subcode
+        self.http_status = http_status
+        self.fbtrace_id = fbtrace_id
+        self.remedy = remedy
+        self.retry_after = retry_after
+        """Seconds that the server asks to wait, or None."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes: rebuild from the message and restore the rest."""
+        return (type(self), (self.message,), self.__dict__)
+
+    def __str__(self) -> str:
+        """The message with code and trace id."""
+        parts = []
+        if self.code is not None:
+            parts.append(f"code {self.code}" + (f"/{self.subcode}" if self.subcode is not None else ""))
+        if self.fbtrace_id:
+            parts.append(f"fbtrace_id {self.fbtrace_id}")
+        text = self.message + (f" ({', '.join(parts)})" if parts else "")
+        return f"{text} Remedy: {self.remedy}." if self.remedy else text
+
+
+class RetryableError(GraphApiError):
+    """The same call may succeed later."""
+
+
+class TerminalError(GraphApiError):
+    """The same call will fail again."""
+
+
+class ThrottleError(RetryableError):
+    """A limit of calls is reached."""
+
+
+class TransientError(RetryableError):
+    """Meta's own trouble."""
+
+
+class TransportError(RetryableError):
+    """No usable answer arrived."""
+
+
+class AuthError(TerminalError):
+    """The token or its proof is not accepted."""
+
+
+class PermissionDeniedError(TerminalError):
+    """The token may not do this."""
+
+
+class NotFoundError(TerminalError):
+    """No such object, or not for this token."""
+
+
+class TooMuchDataError(TerminalError):
+    """The request asks for more than Meta gives at once."""
+
+
+class BadRequestError(TerminalError):
+    """The request itself is wrong."""
+
+
+class ReportRunError(TerminalError):
+    """An asynchronous report failed, was skipped or did not end in time."""
+
+
+class PagingError(TerminalError):
+    """The pages of a list make no sense: a cursor that does not move, or too many of them."""
+
+
+_CLASSES: dict[str, type[GraphApiError]] = {
+    "throttle": ThrottleError,
+    "transient": TransientError,
+    "too_much_data": TooMuchDataError,
+    "auth": AuthError,
+    "permission": PermissionDeniedError,
+    "bad_request": BadRequestError,
+    "not_found": NotFoundError,
+}
+
+
+@dataclass(frozen=True)
+class KnownError:
+    """A row of the table of error codes."""
+
+    error_class: str
+    meaning: str
+    remedy: str
+
+
+@cache
+def known_errors() -> dict[tuple[int, int | None], KnownError]:
+    """Every known (code, subcode)."""
+    text = files("meta_insights_pipeline.graph_api").joinpath("data/error_codes.csv").read_text("utf-8")
+    return {
+        (int(row["code"]), int(row["subcode"]) if row["subcode"] else None): KnownError(
+            row["class"], row["meaning"], row["remedy"]
+        )
+        for row in csv.DictReader(text.splitlines())
+    }
+
+
+# Cases for which Meta uses a code that means something else too; only the text tells them apart.
+_BY_TEXT = (
+    ((1, 100), "reduce the amount of data", "too_much_data"),
+    ((100,), "cannot include", "transient"),
+    ((100,), "missing permissions", "permission"),
+    ((100,), "appsecret_proof", "auth"),
+    ((2500,), "active access token", "auth"),
+)
+
+
+def error_class(code: int | None, subcode: int | None, message: str, *, is_transient: bool, http_status: int) -> str:
+    """The class of an error, as named in the table of error codes."""
+    if code is None:
+        return "transient" if http_status >= 500 or is_transient else "bad_request"
+    lowered = message.lower()
+    for codes, text, name in _BY_TEXT:
+        if code in codes and subcode is None and text in lowered:
+            return name
+    table = known_errors()
+    known = table.get((code, subcode)) or table.get((code, None))
+    if known is not None:
+        # An unknown subcode of a refused parameter that Meta itself calls passing.
+        return "transient" if known.error_class == "bad_request" and is_transient else known.error_class
+    if 200 <= code <= 299:
+        return "permission"
+    if 80000 <= code <= 80099:
+        return "throttle"
+    return "transient" if is_transient or http_status >= 500 else "bad_request"
+
+
+def error_from_envelope(
+    envelope: dict[str, Any], *, http_status: int, call: str, retry_after: float | None = None
+) -> GraphApiError:
+    """The exception for Meta's error envelope.
+
+    Args:
+        envelope: The object below the key `error` of Meta's answer (or a report run's error fields under the same names).
+        http_status: Status of the answer; 200 for an error inside a batch or a report run.
+        call: What was called, for the message: method and path, with no parameters.
+        retry_after: Seconds to wait by the answer's headers.
+    """
+    code, subcode = _int(envelope.get("code")), _int(envelope.get("error_subcode"))
+    text = str(envelope.get("message") or "no message")
+    name = error_class(code, subcode, text, is_transient=bool(envelope.get("is_transient")), http_status=http_status)
+    table = known_errors()
+    known = (table.get((code, subcode)) or table.get((code, None))) if code is not None else None
+    matches = known is not None and known.error_class == name
+    meaning = f": {known.meaning}" if known is not None and matches else ""
+    return _CLASSES[name](
+        f"{call} was refused{meaning}. Meta says: {text}",
+        code=code,
+        subcode=subcode,
+        http_status=http_status,
+        fbtrace_id=envelope.get("fbtrace_id"),
+        remedy=known.remedy if known is not None and matches else None,
+        retry_after=retry_after,
+    )
+
+
+def parse_envelope(body: bytes) -> dict[str, Any] | None:
+    """The error object of an answer, or None when the answer is no error of Meta's form."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return None
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def _int(value: object) -> int | None:
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError):
+        return None

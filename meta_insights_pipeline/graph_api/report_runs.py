@@ -1,0 +1,145 @@
+"""Asynchronous reports: submit one, wait until it is ready. Their rows are read with `paging`."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from meta_insights_pipeline.graph_api.client import GraphApi, InvalidAnswerError, read_object
+from meta_insights_pipeline.graph_api.errors import GraphApiError, NotFoundError, ReportRunError, error_from_envelope
+
+STATUS_FIELDS = (
+    "async_status,async_percent_completion,is_running,time_ref,time_completed,"
+    "error_code,error_subcode,error_message,error_user_title,error_user_msg"
+)
+# Right after its creation a run may be unknown to the machine that answers.
+_BIRTH_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class PollPolicy:
+    """How often to ask for a run's status, and when to give it up; all in seconds."""
+
+    first: float = 0.2
+    longest: float = 30.0
+    stalled: float = 900.0
+    """Without any progress for so long, the run counts as hung."""
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What Meta says about a run."""
+
+    status: str
+    percent: int
+    raw: Mapping[str, Any]
+
+    @property
+    def is_ready(self) -> bool:
+        """Both signals must agree: either was seen to come before the other."""
+        return self.status == "Job Completed" and self.percent == 100
+
+    @property
+    def has_failed(self) -> bool:
+        """The run will give no rows."""
+        return self.status in ("Job Failed", "Job Skipped")
+
+
+def submit(api: GraphApi, node: str, parameters: Mapping[str, str]) -> str:
+    """Start a report on an account or object.
+
+    Args:
+        api: The session.
+        node: For example `act_1`.
+        parameters: As of the synchronous call, without paging.
+
+    Returns:
+        The id of the run.
+    """
+    return api.post(f"{node}/insights", parameters, kind="report_submit", read=_read_run_id)
+
+
+def _read_run_id(body: bytes) -> str:
+    run_id = read_object(body).get("report_run_id")
+    if not run_id:
+        raise InvalidAnswerError("the answer holds no report_run_id")
+    return str(run_id)
+
+
+def _read_status(body: bytes) -> RunStatus:
+    answer = read_object(body)
+    if "async_status" not in answer:
+        raise InvalidAnswerError("the answer holds no async_status")
+    return RunStatus(str(answer["async_status"]), int(answer.get("async_percent_completion") or 0), answer)
+
+
+def wait_until_ready(
+    api: GraphApi,
+    run_id: str,
+    policy: PollPolicy | None = None,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> None:
+    """Ask for a run's status until it is completed at 100 percent.
+
+    Raises:
+        GraphApiError: The run failed, in the class of the error that Meta gives for it; ReportRunError when it gives none,
+            when the run was skipped, or when it makes no progress.
+    """
+    policy = policy or PollPolicy()
+    began = moved = clock()
+    percent = -1
+    wait = policy.first
+    while True:
+        sleep(wait)
+        status = _status(api, run_id, young=clock() - began < _BIRTH_SECONDS)
+        if status is not None:
+            if status.is_ready:
+                return
+            if status.has_failed:
+                raise _failure(api, run_id, status)
+            if status.percent != percent:
+                percent, moved = status.percent, clock()
+        if clock() - moved > policy.stalled:
+            raise ReportRunError(
+                f"Report run {run_id} made no progress for {policy.stalled:.0f} s "
+                f"(last at {max(percent, 0)} %, {status.status if status else 'unknown'})."
+            )
+        wait = next_wait(clock() - began, percent, wait, policy)
+
+
+def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy) -> float:
+    """How long to wait before the next question: until the run should be done, judged by its own progress.
+
+    Args:
+        elapsed: Seconds since the run was submitted.
+        percent: Its progress; below 1 nothing can be judged and the wait doubles.
+        last_wait: The wait before.
+        policy: Bounds.
+    """
+    doubled = max(2 * last_wait, policy.first)
+    # Past 100 percent, or at the very beginning, progress says nothing about the end.
+    predicted = elapsed * (100 - percent) / percent + policy.first if 1 <= percent < 100 else doubled
+    return min(max(predicted, policy.first), policy.longest)
+
+
+def _status(api: GraphApi, run_id: str, *, young: bool) -> RunStatus | None:
+    try:
+        return api.get(run_id, {"fields": STATUS_FIELDS}, kind="report_poll", read=_read_status)
+    except NotFoundError:
+        if young:
+            return None
+        raise
+
+
+def _failure(api: GraphApi, run_id: str, status: RunStatus) -> GraphApiError:
+    code = status.raw.get("error_code")
+    if not code:
+        return ReportRunError(f"Report run {run_id} ended as {status.status!r} and Meta gives no cause.")
+    envelope = {
+        "code": code,
+        "error_subcode": status.raw.get("error_subcode"),
+        "message": api.redact(str(status.raw.get("error_message") or "no message")),
+    }
+    return error_from_envelope(envelope, http_status=200, call=f"report run {run_id}")

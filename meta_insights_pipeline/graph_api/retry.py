@@ -1,0 +1,55 @@
+"""When to call again and how long to wait first: decisions only, no clock and no network."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from meta_insights_pipeline.graph_api.errors import GraphApiError, RetryableError
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How patient the client is."""
+
+    attempts: int = 5
+    """Calls in all, the first one included."""
+    first_wait: float = 1.0
+    """Seconds before the second call; doubles from call to call."""
+    longest_wait: float = 60.0
+    """Seconds beyond which the client gives up instead of waiting: a longer block is the caller's to plan around."""
+
+    def should_retry(self, error: GraphApiError, attempt: int) -> bool:
+        """Whether to call again after the attempt with this number, counted from 1, failed."""
+        if not isinstance(error, RetryableError) or attempt >= self.attempts:
+            return False
+        return error.retry_after is None or error.retry_after <= self.longest_wait
+
+    def wait_seconds(self, error: GraphApiError, attempt: int, jitter: float) -> float:
+        """How long to wait before the next call.
+
+        Args:
+            error: Why the last call failed; the server's own opinion goes first.
+            attempt: Number of the call that failed, from 1.
+            jitter: A random number from 0 to 1, so that threads do not come back at the same moment.
+        """
+        if error.retry_after is not None:
+            return error.retry_after * (1 + 0.1 * jitter)
+        wait = min(self.first_wait * 2.0 ** (attempt - 1), self.longest_wait)
+        return float(wait) * (0.5 + 0.5 * jitter)
+
+
+def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
+    """The value of a `Retry-After` header in seconds; it is a number of seconds or a date."""
+    if not header:
+        return None
+    try:
+        return max(0.0, float(header))
+    except ValueError:
+        pass
+    try:
+        at = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())

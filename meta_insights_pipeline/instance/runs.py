@@ -1,0 +1,33 @@
+"""Which syncs are going on, and clearing away those whose process has died."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from meta_insights_pipeline.sync import forget_dead, is_dead
+
+JOB = "sync_insights"
+_GOING = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def running_syncs(instance: dg.DagsterInstance, home: Path) -> list[str]:
+    """Ids of the syncs that are queued or going on.
+
+    A sync that was killed leaves its run as "started" for ever, which would stop the schedule; such runs are marked as failed.
+    """
+    going = []
+    for run in instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=_GOING)):
+        if is_dead(home, run.run_id):
+            forget_dead(home, run.run_id)
+            instance.report_run_failed(
+                run, "The process of this sync has ended without a word (killed, or out of memory)."
+            )
+        else:
+            going.append(run.run_id)
+    return going

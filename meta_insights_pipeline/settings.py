@@ -1,0 +1,176 @@
+"""Every setting: its variable, its default, what it means. Values only; what follows from them is decided elsewhere.
+
+Settings come from the environment and from a file `.env` in the working folder; the environment wins.
+"""
+
+import io
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from dotenv.parser import parse_stream
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ENV_FILE = ".env"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names the variable and the remedy, and never a secret."""
+
+
+class Settings(BaseSettings):
+    """The settings of one process."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True)
+
+    mode: Literal["stub", "live"] = Field(
+        "stub",
+        validation_alias="META_INSIGHTS_MODE",
+        description="stub reads a simulated world inside the process, live reads the Graph API",
+    )
+    access_token: SecretStr | None = Field(
+        None, validation_alias="META_ACCESS_TOKEN", description="needed in live mode; permission ads_read is enough"
+    )
+    app_secret: SecretStr | None = Field(
+        None, validation_alias="META_APP_SECRET", description="when set, every call carries appsecret_proof"
+    )
+    ad_account_ids: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="META_AD_ACCOUNT_IDS",
+        description="comma list, act_1 or 1; empty: every account that the token can read",
+    )
+    graph_api_url: str = Field(
+        "https://graph.facebook.com",
+        validation_alias="META_GRAPH_API_URL",
+        description="base URL of the Graph API, or of `meta-insights simulate`",
+    )
+    graph_api_version: str = Field(
+        "v26.0",
+        validation_alias="META_GRAPH_API_VERSION",
+        pattern=r"^v\d+\.\d+$",
+        description="version of the Graph API",
+    )
+    home: Path = Field(
+        Path("data"),
+        validation_alias="META_INSIGHTS_HOME",
+        description="everything that the pipeline keeps on disk lies below it",
+    )
+    warehouse: str | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_WAREHOUSE",
+        description="the pipeline's own DuckDB file; by default warehouse.duckdb in META_INSIGHTS_HOME",
+    )
+    reports: Path | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_REPORTS",
+        description="reports declared by the user (reserved: no report can be declared yet)",
+    )
+    start_date: date = Field(
+        date(2023, 11, 1),
+        validation_alias="META_INSIGHTS_START_DATE",
+        description="first day partition; Meta keeps 37 months",
+    )
+    api_url: str = Field(
+        "http://127.0.0.1:8080",
+        validation_alias="META_INSIGHTS_API_URL",
+        description="where clients find the read API (reserved: it is not served yet)",
+    )
+    dagster_url: str = Field(
+        "http://127.0.0.1:3000", validation_alias="META_INSIGHTS_DAGSTER_URL", description="where Dagster's UI is found"
+    )
+    stub_seed: int = Field(7, validation_alias="META_INSIGHTS_STUB_SEED", description="seed of the simulated world")
+
+    @field_validator("ad_account_ids", mode="before")
+    @classmethod
+    def _split_accounts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(account_id(part) for part in value.split(",") if part.strip())
+
+    @field_validator("graph_api_url", "api_url", "dagster_url")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("it must be a URL that starts with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("warehouse")
+    @classmethod
+    def _is_file(cls, value: str | None) -> str | None:
+        if value is not None and value.startswith(("md:", "ducklake:")):
+            raise ValueError("MotherDuck and DuckLake are not supported yet; name a DuckDB file")
+        return value
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The pipeline's own DuckDB file."""
+        return Path(self.warehouse) if self.warehouse else self.home / "warehouse.duckdb"
+
+    @property
+    def snapshot_path(self) -> Path:
+        """The published DuckDB file, for readers."""
+        return self.home / "meta_insights.duckdb"
+
+
+def account_id(text: str) -> str:
+    """An ad account's id without the prefix `act_`.
+
+    Raises:
+        ValueError: Not digits, with or without `act_`.
+    """
+    bare = text.strip().removeprefix("act_")
+    if not (bare.isascii() and bare.isdigit()):
+        raise ValueError(f"{text.strip()!r} is not an ad account id; ids look like act_1010101010 or 1010101010")
+    return bare
+
+
+def load_settings(env_file: str | Path | None = ENV_FILE) -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        SettingsError: A value or the file `.env` cannot be used; one sentence for the first thing that is wrong.
+    """
+    _check_env_file(env_file)
+    try:
+        return Settings(_env_file=env_file, _env_file_encoding="utf-8")
+    except ValidationError as error:
+        raise SettingsError(_sentence(error)) from None
+
+
+def _check_env_file(env_file: str | Path | None) -> None:
+    """Refuse what the reader of `.env` files would only warn about: a value that it skips would be lost in silence."""
+    if env_file is None or not Path(env_file).exists():
+        return
+    try:
+        text = Path(env_file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(
+            f"The file {env_file} cannot be read; make it a UTF-8 text file with lines like META_INSIGHTS_MODE=stub."
+        ) from None
+    for binding in parse_stream(io.StringIO(text)):
+        if binding.error:
+            raise SettingsError(
+                f"Line {binding.original.line} of the file {env_file} is not of the form NAME=value "
+                "(is a quote missing?); mend or remove it."
+            )
+
+
+_HINTS = {
+    "META_INSIGHTS_MODE": "use stub or live",
+    "META_INSIGHTS_START_DATE": "use a date like 2024-01-31",
+    "META_GRAPH_API_VERSION": "use a version like v26.0",
+    "META_INSIGHTS_STUB_SEED": "use a whole number",
+}
+_SECRETS = ("META_ACCESS_TOKEN", "META_APP_SECRET")
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    variable = str(first["loc"][0]) if first["loc"] else "the settings"
+    value = "a secret" if variable in _SECRETS else repr(first["input"])
+    cause = first["msg"].removeprefix("Value error, ")
+    hint = _HINTS.get(variable, cause)
+    return f"{variable} is {value}, which cannot be used: {hint}. Change it in the environment or in {ENV_FILE}."

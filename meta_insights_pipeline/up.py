@@ -1,0 +1,232 @@
+"""`meta-insights up`: the first load, Dagster's processes, and an orderly end.
+
+The processes are those of a Dagster deployment (code server, webserver, daemon), started side by side while the data loads.
+"""
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import requests
+
+from meta_insights_pipeline.instance.home import make_databases, prepare_dagster_home
+from meta_insights_pipeline.manual_sync import DaysWanted, ManualSyncError, run_manual_sync
+from meta_insights_pipeline.receipt import Receipt
+from meta_insights_pipeline.settings import Settings, SettingsError
+from meta_insights_pipeline.sources import open_graph_api
+from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
+
+_HOST = "127.0.0.1"
+_START_SECONDS = 120.0
+_STOP_SECONDS = 15.0
+LOCATION = "meta_insights_pipeline"
+
+
+class UpError(Exception):
+    """Something that `up` needs cannot be had; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class _Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def tail(self) -> str:
+        """The last line that it wrote, for an error message."""
+        lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
+        return lines[-1].strip() if lines else "no output"
+
+
+def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
+    """Load the last days and keep the UI running until Ctrl-C.
+
+    Args:
+        settings: Stub or live.
+        days: Days to load, today included.
+        dagster_port: Port of the UI; None loads the data and ends.
+
+    Returns:
+        The exit code: 0 after Ctrl-C, 1 when there is no UI and the load failed.
+
+    Raises:
+        UpError: A port is taken, the folder cannot be written, a process ended by itself.
+        SettingsError: Live mode without a token.
+    """
+    if settings.mode == "live" and settings.access_token is None:
+        open_graph_api(settings)
+    if dagster_port is not None:
+        _check_port(dagster_port, "--dagster-port")
+    try:
+        Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
+    except WarehouseError as error:
+        raise UpError(str(error)) from None
+    home = prepare_dagster_home(settings)
+    if dagster_port is None:
+        return 0 if _load(settings, days) else 1
+    make_databases(home)
+    with _stopped_by_signal() as stop, _children(settings, home, dagster_port) as children:
+        loaded = _load(settings, days)
+        _wait_for_ui(children, dagster_port, stop)
+        if not stop.is_set():
+            _announce(settings, dagster_port, loaded)
+        _watch(children, stop)
+    print("Stopped.")
+    return 0
+
+
+def _load(settings: Settings, days: int) -> Receipt | None:
+    where = "a simulated world (stub mode)" if settings.mode == "stub" else settings.graph_api_url
+    print(f"Loading the last {days} days from {where} ...", flush=True)
+    try:
+        receipt = run_manual_sync(settings, DaysWanted(days_back=days - 1))
+    except (ManualSyncError, SettingsError) as error:
+        print(f"meta-insights: the load failed: {error}", file=sys.stderr, flush=True)
+        return None
+    seconds = (datetime.now(UTC) - receipt.started_at).total_seconds()
+    rows = ", ".join(f"{receipt.tables[f'{level}_insights'].read:,} {level}" for level in receipt.levels)
+    print(f"Loaded {rows} rows of {len(receipt.accounts)} ad accounts in {seconds:.1f} s.", flush=True)
+    return receipt
+
+
+def _announce(settings: Settings, port: int, loaded: Receipt | None) -> None:
+    snapshot = settings.snapshot_path.resolve()
+    print()
+    print(f"  Dagster UI   http://{_HOST}:{port}/asset-groups")
+    if loaded is not None or snapshot.exists():
+        print(f"  Data         {snapshot}")
+        print(f'               duckdb -readonly {snapshot} "SELECT * FROM campaign_insights LIMIT 10"')
+    print("  Refresh      today and yesterday, every 30 minutes")
+    print(f"  Logs         {(settings.home / 'logs').resolve()}")
+    print()
+    print("Ctrl-C stops everything.", flush=True)
+
+
+@contextmanager
+def _children(settings: Settings, home: Path, port: int) -> Iterator[list[_Child]]:
+    """Dagster's three processes, ended when the block ends."""
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    code_port = _free_port()
+    workspace = home / "workspace.yaml"
+    workspace.write_text(
+        f"load_from:\n  - grpc_server: {{host: {_HOST}, port: {code_port}, location_name: {LOCATION}}}\n", "utf-8"
+    )
+    binaries = Path(sys.executable).parent
+    commands = {
+        "code-server": [
+            *(str(binaries / "dagster"), "api", "grpc", "--host", _HOST, "--port", str(code_port)),
+            *("--module-name", "meta_insights_pipeline.definitions", "--location-name", LOCATION),
+        ],
+        "webserver": [
+            *(str(binaries / "dagster-webserver"), "--host", _HOST, "--port", str(port)),
+            *("--workspace", str(workspace), "--code-server-log-level", "warning"),
+        ],
+        "daemon": [str(binaries / "dagster-daemon"), "run", "--workspace", str(workspace)],
+    }
+    children: list[_Child] = []
+    try:
+        for name, command in commands.items():
+            log = logs / f"{name}.log"
+            with log.open("wb") as output:
+                # A session of its own: Ctrl-C comes to this process alone, which then ends the others in order.
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                )
+            children.append(_Child(name, process, log))
+        yield children
+    finally:
+        _end(children)
+
+
+def _end(children: list[_Child]) -> None:
+    for child in reversed(children):
+        with suppress(ProcessLookupError):
+            child.process.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for child in reversed(children):
+        try:
+            child.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.process.kill()
+            child.process.wait()
+
+
+def _wait_for_ui(children: list[_Child], port: int, stop: threading.Event) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not stop.is_set():
+        _check_children(children)
+        with suppress(requests.RequestException):
+            if _location_is_loaded(port):
+                return
+        if time.monotonic() > deadline:
+            raise UpError(f"Dagster's UI did not come up within {_START_SECONDS:.0f} s; see {children[1].log}.")
+        stop.wait(0.1)
+
+
+def _location_is_loaded(port: int) -> bool:
+    query = "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus locationOrLoadError { __typename } } } } }"
+    answer = requests.post(f"http://{_HOST}:{port}/graphql", json={"query": query}, timeout=5).json()
+    entries = answer["data"]["workspaceOrError"].get("locationEntries", [])
+    return bool(entries) and all(
+        entry["loadStatus"] == "LOADED"
+        and (entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation"
+        for entry in entries
+    )
+
+
+def _watch(children: list[_Child], stop: threading.Event) -> None:
+    while not stop.wait(0.5):
+        _check_children(children)
+
+
+def _check_children(children: list[_Child]) -> None:
+    for child in children:
+        code = child.process.poll()
+        if code is not None:
+            raise UpError(f"Dagster's {child.name} ended with code {code}: {child.tail()} See {child.log}.")
+
+
+def _check_port(port: int, option: str) -> None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        # As the webserver does: a port whose last user has just gone is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError as error:
+            raise UpError(
+                f"Port {port} cannot be used ({error.strerror}); end the program that has it, or choose another with {option}."
+            ) from None
+
+
+def _free_port() -> int:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.bind((_HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _stopped_by_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

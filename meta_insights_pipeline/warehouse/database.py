@@ -1,0 +1,176 @@
+"""Opening the warehouse file: one process at a time, always closed, with a clear word when it cannot be had."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from meta_insights_pipeline.warehouse.schema import SCHEMA_VERSION, create_schema_statements
+from meta_insights_pipeline.warehouse.sql import literal
+
+# DuckDB's own share of the process's memory; what does not fit goes to the temporary folder.
+MEMORY_LIMIT = "160MB"
+LOCK_SECONDS = 3600.0
+_FOREIGN_LOCK_SECONDS = 30.0
+ALIAS = "warehouse"
+
+
+class WarehouseError(Exception):
+    """The warehouse cannot be used; the message says why and what to do."""
+
+
+class Warehouse:
+    """The pipeline's own DuckDB file.
+
+    DuckDB lets one process at a time open a file for writing. Syncs therefore hold a lock of their own around the short
+    time of writing, and wait for each other; collecting happens without it.
+    """
+
+    def __init__(self, path: Path, temporary: Path) -> None:
+        """Name the files; nothing is touched yet.
+
+        Args:
+            path: The DuckDB file.
+            temporary: A folder for what does not fit into memory.
+        """
+        self.path = path
+        self.temporary = temporary
+        self._lock = FileLock(f"{path}.lock")
+
+    def check_writable(self) -> None:
+        """Make the folders and try to write.
+
+        Raises:
+            WarehouseError: The file cannot be written; nothing was changed.
+        """
+        probe = self.path.with_name(f".{self.path.name}.probe-{os.getpid()}")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.temporary.mkdir(parents=True, exist_ok=True)
+            probe.write_bytes(b"")
+            probe.unlink()
+            writable = not self.path.exists() or (self.path.is_file() and os.access(self.path, os.W_OK))
+        except OSError as error:
+            raise WarehouseError(
+                f"The warehouse {self.path} cannot be written ({error.strerror or error}); "
+                "set META_INSIGHTS_WAREHOUSE or META_INSIGHTS_HOME to a place where this user may write."
+            ) from None
+        if not writable:
+            raise WarehouseError(
+                f"The warehouse {self.path} is not a file that this user may write; "
+                "set META_INSIGHTS_WAREHOUSE to another DuckDB file or mend its permissions."
+            )
+
+    @contextmanager
+    def locked(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+        """Hold the warehouse for this process; others wait.
+
+        Raises:
+            WarehouseError: Somebody else held it for too long.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._lock.acquire(timeout=seconds):
+                yield
+        except Timeout:
+            raise WarehouseError(
+                f"Another sync has held the warehouse {self.path} for {seconds:.0f} s; "
+                "look at the runs in the Dagster UI and end the one that hangs."
+            ) from None
+
+    @contextmanager
+    def attached(self, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Attach the file to a connection as `warehouse`, with its schema made; call while `locked`.
+
+        Raises:
+            WarehouseError: The file is in use by a program that is not ours, is no DuckDB file, or is of a newer version.
+        """
+        self._attach(connection)
+        try:
+            self._prepare(connection)
+            yield
+        finally:
+            with suppress(duckdb.Error):
+                connection.execute("ROLLBACK")
+            connection.execute(f"DETACH {ALIAS}")
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection whose default database is the warehouse, under the lock."""
+        with self.locked(), open_memory(self.temporary) as connection, self.attached(connection):
+            connection.execute(f"USE {ALIAS}")
+            try:
+                yield connection
+            finally:
+                connection.execute("USE memory")
+
+    def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        deadline = time.monotonic() + _FOREIGN_LOCK_SECONDS
+        while True:
+            try:
+                connection.execute(f"ATTACH {literal(self.path)} AS {ALIAS}")
+                return
+            except duckdb.IOException as error:
+                text = str(error)
+                if "lock" not in text.lower():
+                    raise WarehouseError(self._unreadable(text)) from None
+                if time.monotonic() > deadline:
+                    raise WarehouseError(
+                        f"Another program has the warehouse {self.path} open ({_holder(text)}); close it there: "
+                        "readers open the published file meta_insights.duckdb instead."
+                    ) from None
+                time.sleep(0.2)
+            except duckdb.Error as error:
+                raise WarehouseError(self._unreadable(str(error))) from None
+
+    def _unreadable(self, text: str) -> str:
+        return (
+            f"The warehouse {self.path} cannot be opened ({text.splitlines()[0][:200]}); "
+            "set META_INSIGHTS_WAREHOUSE to a DuckDB file or to a name that does not exist yet."
+        )
+
+    def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        row = connection.execute(
+            f"SELECT count(*) FROM duckdb_tables() WHERE database_name = {literal(ALIAS)} AND schema_name = 'pipeline' "
+            "AND table_name = 'schema_version'"
+        ).fetchone()
+        if row == (0,):
+            connection.execute("BEGIN")
+            for statement in create_schema_statements(ALIAS):
+                connection.execute(statement)
+            connection.execute("COMMIT")
+        found = connection.execute(f"SELECT max(version) FROM {ALIAS}.pipeline.schema_version").fetchone()
+        if found != (SCHEMA_VERSION,):
+            raise WarehouseError(
+                f"The warehouse {self.path} has schema version {found[0] if found else None}, "
+                f"this program has {SCHEMA_VERSION}; use the program's version that wrote it, or another file."
+            )
+
+
+@contextmanager
+def open_memory(temporary: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database that spills to a folder of its own below `temporary`, and leaves nothing there."""
+    temporary.mkdir(parents=True, exist_ok=True)
+    connection = duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": MEMORY_LIMIT,
+            "threads": min(os.cpu_count() or 1, 4),
+            "temp_directory": str(temporary / f"spill-{os.getpid()}"),
+            "preserve_insertion_order": False,
+            "autoinstall_known_extensions": False,
+        },
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _holder(text: str) -> str:
+    start = text.find("held in")
+    return text[start:].split(". ", maxsplit=1)[0][:160] if start >= 0 else "its lock is held"
