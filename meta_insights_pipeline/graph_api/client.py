@@ -9,6 +9,7 @@ import http.cookiejar
 import json
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import requests
+import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase
 
@@ -29,14 +31,17 @@ from meta_insights_pipeline.graph_api.errors import (
     parse_envelope,
 )
 from meta_insights_pipeline.graph_api.meter import CallMeter
-from meta_insights_pipeline.graph_api.redaction import Redactor
+from meta_insights_pipeline.graph_api.redaction import Redactor, redact_record
 from meta_insights_pipeline.graph_api.retry import RetryPolicy, retry_after_seconds
 from meta_insights_pipeline.graph_api.usage import Usage, read_usage
 
 log = logging.getLogger(__name__)
+# Where it writes down every address, proof included, once somebody turns debug messages on.
+logging.getLogger("urllib3.connectionpool").addFilter(redact_record)
 
 T = TypeVar("T")
 _CHUNK = 1 << 18
+_ENVELOPE = re.compile(rb'\s*\{\s*"error"\s*:')
 
 
 @dataclass(frozen=True)
@@ -184,7 +189,7 @@ class GraphApi:
         usage = read_usage(headers)
         self.meter.answered(len(body), usage.percent)
         self._check_version(headers)
-        if status != 200 or body.startswith(b'{"error"'):
+        if status != 200 or _ENVELOPE.match(body):
             raise self._refusal(call, status, headers, body, usage)
         try:
             return read(body)
@@ -211,16 +216,17 @@ class GraphApi:
                 stream=True,
             ) as response:
                 pieces = []
-                for piece in response.iter_content(_CHUNK):
+                # What has arrived, as `iter_content` would wait for a full chunk however long that takes.
+                while piece := response.raw.read1(_CHUNK, decode_content=True):
                     pieces.append(piece)
                     if time.monotonic() > deadline:
                         raise TransportError(f"{call}: the answer took longer than {self._timeouts.total:.0f} s.")
                 return response.status_code, response.headers, b"".join(pieces)
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             # The original error holds the whole address; only its kind and redacted text go on.
             raise TransportError(f"{call}: no answer, {type(error).__name__}: {self._cause(error)}.") from None
 
-    def _cause(self, error: requests.RequestException) -> str:
+    def _cause(self, error: Exception) -> str:
         inner = getattr(error.args[0], "reason", error.args[0]) if error.args else error
         text = str(inner).rsplit(": ", maxsplit=1)[-1]
         return self.redact(text)[:200].rstrip(".")

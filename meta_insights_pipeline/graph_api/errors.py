@@ -167,10 +167,12 @@ def error_class(code: int | None, subcode: int | None, message: str, *, is_trans
         if code in codes and subcode is None and text in lowered:
             return name
     table = known_errors()
-    known = table.get((code, subcode)) or table.get((code, None))
+    exact = table.get((code, subcode)) if subcode is not None else None
+    known = exact or table.get((code, None))
     if known is not None:
-        # An unknown subcode of a refused parameter that Meta itself calls passing.
-        return "transient" if known.error_class == "bad_request" and is_transient else known.error_class
+        # No subcode or an unknown one, and Meta itself calls the refusal passing.
+        passing = exact is None and is_transient and known.error_class in ("bad_request", "not_found")
+        return "transient" if passing else known.error_class
     if 200 <= code <= 299:
         return "permission"
     if 80000 <= code <= 80099:
@@ -189,7 +191,8 @@ def error_from_envelope(
         call: What was called, for the message: method and path, with no parameters.
         retry_after: Seconds to wait by the answer's headers.
     """
-    code, subcode = _int(envelope.get("code")), _int(envelope.get("error_subcode"))
+    # A report run that failed without a subcode says 0.
+    code, subcode = _int(envelope.get("code")), _int(envelope.get("error_subcode")) or None
     text = str(envelope.get("message") or "no message")
     name = error_class(code, subcode, text, is_transient=bool(envelope.get("is_transient")), http_status=http_status)
     table = known_errors()

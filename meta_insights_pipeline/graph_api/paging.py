@@ -13,6 +13,7 @@ from meta_insights_pipeline.graph_api.errors import PagingError
 
 MAX_PAGES = 100_000
 _HEAD = re.compile(rb'\s*\{\s*"data"\s*:\s*(?=\[)')
+_PAIRS = ((b"[", b"]"), (b"{", b"}"))
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,22 @@ def read_page(body: bytes) -> Page:
 def _cut(body: bytes) -> Page | None:
     """Cut without parsing the rows, or None when the answer is not laid out as Meta usually does."""
     head = _HEAD.match(body)
-    if head is None:
-        return None
     at = body.rfind(b'"paging"')
-    rows = body[head.end() : at].rstrip() if at > 0 else body[head.end() :].rstrip()
-    rest = b"{" + body[at:] if at > 0 else b"{}"
-    rows = rows.removesuffix(b"," if at > 0 else b"}").rstrip()
-    if not rows.endswith(b"]"):
+    # Without a paging object behind the rows nothing tells whether they are complete.
+    if head is None or at < head.end():
+        return None
+    rows = body[head.end() : at].rstrip()
+    if not rows.endswith(b","):
+        return None
+    rows = rows[:-1].rstrip()
+    # Brackets that do not match: the paging object may be that of a list inside a row of an answer that ends early.
+    if not rows.endswith(b"]") or any(rows.count(left) != rows.count(right) for left, right in _PAIRS):
         return None
     try:
-        paging = orjson.loads(rest).get("paging", {})
-    except (orjson.JSONDecodeError, AttributeError):
+        rest = orjson.loads(b"{" + body[at:])
+    except orjson.JSONDecodeError:
         return None
-    return Page(rows, _after(paging))
+    return Page(rows, _after(rest["paging"]))
 
 
 def _parse(body: bytes) -> Page:
@@ -69,14 +73,20 @@ def _parse(body: bytes) -> Page:
     rows = answer.get("data") if isinstance(answer, dict) else None
     if not isinstance(rows, list):
         raise InvalidAnswerError("the answer holds no list of rows")
-    return Page(json.dumps(rows, ensure_ascii=False).encode(), _after(answer.get("paging") or {}))
+    return Page(json.dumps(rows).encode(), _after(answer.get("paging")))
 
 
-def _after(paging: Mapping[str, Any]) -> str | None:
+def _after(paging: object) -> str | None:
     """The next cursor; Meta gives cursors on the last page too, only `next` tells whether there is more."""
+    # Of nothing, Meta makes an empty object, an empty list or null.
+    if not paging:
+        return None
+    if not isinstance(paging, dict):
+        raise InvalidAnswerError("the answer's paging is not an object")
     if not paging.get("next"):
         return None
-    after = (paging.get("cursors") or {}).get("after")
+    cursors = paging.get("cursors")
+    after = cursors.get("after") if isinstance(cursors, dict) else None
     if not after:
         raise InvalidAnswerError("the answer names a next page without a cursor")
     return str(after)
@@ -85,8 +95,8 @@ def _after(paging: Mapping[str, Any]) -> str | None:
 def follow_pages(api: GraphApi, path: str, parameters: Mapping[str, str], *, kind: str) -> Iterator[Page]:
     """Every page of a list, in order.
 
-    A short or empty page is not the end; only a missing `next` is. An empty page whose cursor does not move is the end
-    too: Meta was seen to answer so for ever.
+    A short or empty page is not the end; only a missing `next` is. An empty page whose cursor does not move is asked for
+    once more, and is the end when it comes again: Meta was seen to answer so for ever.
 
     Raises:
         PagingError: A cursor that was there already returns with rows, or there are more than `MAX_PAGES` pages.
@@ -94,18 +104,22 @@ def follow_pages(api: GraphApi, path: str, parameters: Mapping[str, str], *, kin
     """
     seen: set[str] = set()
     after: str | None = None
+    stands = False
     for _ in range(MAX_PAGES):
         page = api.get(path, {**parameters, **({"after": after} if after else {})}, kind=kind, read=read_page)
         if not page.is_empty:
             yield page
         if page.after is None:
             return
-        if page.after in seen or page.after == after:
-            if page.is_empty:
+        if page.after in seen:
+            if not page.is_empty:
+                raise PagingError(f"GET /{path}: the cursor {page.after!r} came twice, so the list would never end.")
+            if stands:
                 return
-            raise PagingError(f"GET /{path}: the cursor {page.after!r} came twice, so the list would never end.")
+            stands = True
+            continue
         seen.add(page.after)
-        after = page.after
+        after, stands = page.after, False
     raise PagingError(f"GET /{path}: more than {MAX_PAGES} pages.")
 
 

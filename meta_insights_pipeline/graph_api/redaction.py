@@ -1,5 +1,6 @@
 """Keeping secrets out of everything that a person or a file may see."""
 
+import logging
 import re
 from collections.abc import Iterable
 
@@ -25,3 +26,9 @@ class Redactor:
             text = text.replace(secret, MASK)
         text = _PARAMETERS.sub(rf"\1{MASK}", text)
         return _BEARER.sub(rf"\1{MASK}", text)
+
+
+def redact_record(record: logging.LogRecord) -> bool:
+    """A filter of a logger: lets every record pass, with whatever looks like a secret masked."""
+    record.msg, record.args = Redactor()(record.getMessage()), ()
+    return True

@@ -48,7 +48,7 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
         pass
     try:
         at = parsedate_to_datetime(header)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

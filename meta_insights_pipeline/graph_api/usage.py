@@ -41,8 +41,8 @@ def _entries(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         if isinstance(value, dict):
             yield value
     cases = _json(headers.get("x-business-use-case-usage"))
-    if isinstance(cases, dict):
-        for entries in cases.values():
+    for entries in cases.values() if isinstance(cases, dict) else ():
+        if isinstance(entries, list):
             yield from (entry for entry in entries if isinstance(entry, dict))
 
 
@@ -54,4 +54,5 @@ def _json(text: str | None) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # The bounds leave out what JSON readers take for numbers, too: NaN, the infinite, and more digits than a float holds.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e12 < value < 1e12

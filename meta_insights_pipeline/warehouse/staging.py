@@ -22,6 +22,7 @@ from meta_insights_pipeline.warehouse.sql import literal, parquet
 FILES_AT_ONCE = 16
 _MAX_OBJECT_BYTES = 2_000_000
 _RAW = "raw_rows"
+_UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
 
 
 class StagingError(Exception):
@@ -84,10 +85,10 @@ class Staging:
     def _read_pages(self, part: Slice, pages: Sequence[Path]) -> None:
         try:
             self._read(part.report, pages, typed=True)
-        except duckdb.InvalidInputException:
+        except _UNREADABLE:
             try:
                 self._read(part.report, pages, typed=False)
-            except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            except _UNREADABLE as error:
                 raise StagingError(f"{part}: a page cannot be read ({str(error).splitlines()[0]}).") from None
         self._check(part)
 

@@ -1,0 +1,62 @@
+"""How many requests a range of days becomes."""
+
+from datetime import UTC, date, datetime
+
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
+from meta_insights_pipeline.collector.accounts import AdAccount
+from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.collector.plan import PAGE_ROWS, PART_ROWS, plan, unseen_accounts
+
+NOW = datetime(2026, 11, 22, 14, tzinfo=UTC)
+BERLIN = AdAccount("1", "Shop", "EUR", "Europe/Berlin")
+SYDNEY = AdAccount("2", "Surf", "AUD", "Australia/Sydney")
+MONTH = DayRange(date(2026, 10, 25), date(2026, 11, 22))
+DEEP = reports_of_levels([Level.CAMPAIGN, Level.ADSET, Level.AD])
+ADS = reports_of_levels([Level.AD])
+
+
+def test_an_account_of_unknown_size_is_one_asynchronous_report_a_level_over_the_whole_range() -> None:
+    tasks = plan([BERLIN], DEEP, MONTH, NOW, {})
+    assert [(task.report.level, task.days, task.direct) for task in tasks] == [
+        (level, MONTH, False) for level in (Level.AD, Level.ADSET, Level.CAMPAIGN)
+    ]
+
+
+def test_what_fits_on_one_page_is_asked_for_directly() -> None:
+    rate = PAGE_ROWS / 29 / 1.2
+    tasks = plan([BERLIN], builtin_reports(), MONTH, NOW, {("1", report.name): rate for report in DEEP})
+    assert all(task.direct for task in tasks)
+    assert len(tasks) == 4
+
+
+def test_an_account_of_500_ads_is_one_report_and_one_of_2000_is_read_in_parts_side_by_side() -> None:
+    assert len(plan([BERLIN], ADS, MONTH, NOW, {("1", "ad_insights"): 500.0})) == 1
+    tasks = plan([BERLIN], ADS, MONTH, NOW, {("1", "ad_insights"): 2000.0})
+    assert len(tasks) == 4
+    assert all(task.days.count * 2000 <= PART_ROWS * 1.1 for task in tasks)
+    assert sorted(day for task in tasks for day in task.days.days) == MONTH.days
+
+
+def test_a_part_is_at_least_a_day() -> None:
+    tasks = plan([BERLIN], ADS, DayRange(date(2026, 11, 1), date(2026, 11, 2)), NOW, {("1", "ad_insights"): 1e6})
+    assert [task.days.count for task in tasks] == [1, 1]
+
+
+def test_each_account_is_asked_up_to_its_own_today() -> None:
+    days = DayRange(date(2026, 11, 22), date(2026, 11, 23))
+    tasks = plan([BERLIN, SYDNEY], ADS, days, NOW, {})
+    assert {task.account.id: task.days.until for task in tasks} == {"1": date(2026, 11, 22), "2": date(2026, 11, 23)}
+
+
+def test_an_account_in_which_no_day_has_begun_is_left_out() -> None:
+    only_tomorrow = DayRange(date(2026, 11, 23), date(2026, 11, 23))
+    assert {task.account.id for task in plan([BERLIN, SYDNEY], ADS, only_tomorrow, NOW, {})} == {"2"}
+
+
+def test_the_size_of_an_account_is_asked_for_only_before_a_long_range_and_when_it_is_unknown() -> None:
+    short = DayRange(date(2026, 11, 21), date(2026, 11, 22))
+    known = {("1", report.name): 10.0 for report in DEEP}
+    assert unseen_accounts([BERLIN, SYDNEY], DEEP, MONTH, known) == [SYDNEY]
+    assert unseen_accounts([BERLIN], DEEP, short, {}) == []
+    assert unseen_accounts([BERLIN], reports_of_levels([Level.ACCOUNT]), MONTH, {}) == []

@@ -1,0 +1,161 @@
+"""A sync from end to end in one process: what it stores, what it reports, what is left when a part fails."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
+from meta_insights_pipeline.collector.accounts import AdAccount
+from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.graph_api.errors import AuthError
+from meta_insights_pipeline.receipt import Receipt
+from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.sync import (
+    AccountBook,
+    NothingToCollectError,
+    SyncRequest,
+    alive,
+    forget_dead,
+    is_dead,
+    run_sync,
+)
+from meta_insights_pipeline_tests.comparison import assert_equals_truth, read_rows
+from meta_insights_pipeline_tests.live import TOKEN, Live, live
+
+
+def days_of(home: Live, count: int = 3) -> DayRange:
+    return DayRange(home.at.date() - timedelta(days=count - 1), home.at.date())
+
+
+def test_a_sync_stores_the_truth_and_its_receipt_says_what_it_cost(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        days = days_of(home)
+        outcome = run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+        served = sum(home.simulator.requests.counts().values())
+    rows = assert_equals_truth(home.settings.snapshot_path, home.world, days.since, days.until, home.at)
+    receipt = outcome.receipt
+    assert outcome.complete
+    assert receipt.published
+    assert sum(table.inserted for table in receipt.tables.values()) == rows
+    assert receipt.calls_total == served
+    assert Receipt.model_validate_json(outcome.receipt_file.read_text("utf-8")) == receipt
+    assert outcome.tables["ad_insights"].days[days.until].rows == 16
+    assert all(check.passed for table in outcome.tables.values() for check in table.checks.values())
+
+
+def test_spend_is_reported_by_currency_and_never_added_over_currencies(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        days = days_of(home, 1)
+        outcome = run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+    figures = outcome.tables["account_insights"].days[days.until]
+    stored = read_rows(home.settings.snapshot_path, "SELECT account_currency, spend FROM account_insights")
+    assert dict(figures.spend) == {row["account_currency"]: row["spend"] for row in stored}
+    assert len(figures.spend) == 2
+
+
+def test_a_refresh_of_two_small_accounts_costs_one_call_a_level_once_their_size_is_known(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
+        second = run_sync(home.settings, SyncRequest("run-2", days_of(home, 2), builtin_reports())).receipt
+    assert second.calls == {"account": 1, "insights_page": 8}
+
+
+def test_some_levels_and_some_accounts_may_be_asked_for_alone(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        wanted = home.world.accounts[1].id
+        request = SyncRequest("run-1", days_of(home), reports_of_levels([Level.CAMPAIGN]), (wanted,))
+        receipt = run_sync(home.settings, request).receipt
+    assert receipt.accounts == (wanted,)
+    assert set(receipt.tables) == {"campaign_insights", "insight_actions"}
+    assert {row["level"] for row in read_rows(home.settings.snapshot_path, "FROM insight_actions")} == {"campaign"}
+
+
+def test_what_one_account_refuses_is_missing_by_name_and_a_later_sync_completes_it(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        days = days_of(home)
+        forbidden, other = (account.id for account in home.world.accounts)
+        rule = f"act_{forbidden}/insights"
+        home.simulator.faults.add("graph_error", path=rule, code=200, status=403, times=None)
+        outcome = run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+        assert not outcome.complete
+        assert not outcome.receipt.published
+        assert not home.settings.snapshot_path.exists()
+        assert {gap.account_id for gap in outcome.receipt.missing} == {forbidden}
+        assert all("ads_read" in gap.reason for gap in outcome.receipt.missing)
+        stored = read_rows(home.settings.warehouse_path, "SELECT DISTINCT account_id FROM ad_insights")
+        assert stored == [{"account_id": other}]
+        missing = read_rows(home.settings.warehouse_path, "SELECT count(*) AS n FROM pipeline.missing")
+        assert missing == [{"n": 4 * 3}]
+
+        home.simulator.faults.clear()
+        assert run_sync(home.settings, SyncRequest("run-2", days, builtin_reports())).complete
+    assert_equals_truth(home.settings.snapshot_path, home.world, days.since, days.until, home.at)
+    assert read_rows(home.settings.snapshot_path, "FROM pipeline.missing") == []
+
+
+def test_a_refused_token_stops_the_sync_and_leaves_the_warehouse_as_it_was(tmp_path: Path) -> None:
+    with live(tmp_path, META_ACCESS_TOKEN="expired-token") as home:
+        with pytest.raises(AuthError, match="META_ACCESS_TOKEN") as caught:
+            run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
+    assert caught.value.fbtrace_id
+    assert not home.settings.warehouse_path.exists()
+
+
+def test_days_that_have_begun_nowhere_are_refused(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        future = DayRange(home.at.date() + timedelta(days=30), home.at.date() + timedelta(days=31))
+        with pytest.raises(NothingToCollectError, match="have not begun"):
+            run_sync(home.settings, SyncRequest("run-1", future, builtin_reports()))
+
+
+def test_a_sync_leaves_no_working_files_and_no_secret_on_disk(tmp_path: Path) -> None:
+    secret = "live-test-app-secret"
+    with live(tmp_path, META_APP_SECRET=secret) as home:
+        run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert not [file for file in files if "sync-run-1" in str(file) or "draft" in file.name or "alive" in file.name]
+    for file in files:
+        content = file.read_bytes()
+        assert TOKEN.encode() not in content, file
+        assert secret.encode() not in content, file
+
+
+def test_stub_mode_needs_nothing_and_gives_the_same_world_again(tmp_path: Path) -> None:
+    settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path)  # type: ignore[call-arg]
+    days = DayRange(date_ago(5), date_ago(4))
+    first = run_sync(settings, SyncRequest("run-1", days, reports_of_levels([Level.ACCOUNT]))).receipt
+    second = run_sync(settings, SyncRequest("run-2", days, reports_of_levels([Level.ACCOUNT]))).receipt
+    assert first.tables["account_insights"].inserted == 8
+    # Days that are four and five days old no longer change in what a row holds, only conversions still arrive.
+    assert second.tables["account_insights"].unchanged == 8
+
+
+def date_ago(days: int) -> date:
+    return datetime.now(UTC).date() - timedelta(days=days)
+
+
+def test_a_sync_whose_process_is_gone_is_known_to_be_dead(tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    assert not is_dead(tmp_path, "never-begun")
+    with alive(tmp_path, "going"):
+        assert not is_dead(tmp_path, "going")
+    assert not is_dead(tmp_path, "going")
+    # What a kill leaves: the file of a lock that nobody holds.
+    (tmp_path / "tmp" / "alive-killed.lock").touch()
+    (tmp_path / "tmp" / "sync-killed").mkdir()
+    assert is_dead(tmp_path, "killed")
+    forget_dead(tmp_path, "killed")
+    assert not is_dead(tmp_path, "killed")
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_the_account_book_tells_zones_and_survives_being_broken(tmp_path: Path) -> None:
+    book = AccountBook(tmp_path)
+    assert book.zones() == ()
+    book.save([AdAccount("1", "A", "EUR", "Europe/Berlin"), AdAccount("2", "B", "EUR", "Europe/Berlin")])
+    assert book.zones() == ("Europe/Berlin",)
+    (tmp_path / "accounts.json").write_text(json.dumps(["not", "accounts"])[:5])
+    assert book.zones() == ()

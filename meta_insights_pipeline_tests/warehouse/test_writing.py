@@ -1,0 +1,135 @@
+"""A sync's writing as a whole: one transaction, atomic publication, and what is left after a crash at any point."""
+
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline.warehouse.merge import Gap
+from meta_insights_pipeline_tests.warehouse.building import DAY, LATE, Desk, row
+
+# A sync of one changed row that is killed at the named point. Run in a process of its own, since the kill is real.
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+import meta_insights_pipeline.warehouse.writing as writing
+import meta_insights_pipeline.warehouse.publication as publication
+from meta_insights_pipeline_tests.warehouse.building import LATE, Desk, row
+
+folder, point = Path(sys.argv[1]), sys.argv[2]
+
+def die(*_args, **_options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+desk = Desk(folder)
+staged = [desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE)]
+read_back = lambda connection: None
+if point == "in the transaction":
+    merge_slice, seen = writing.merge_slice, []
+    def second(*args):
+        seen.append(1)
+        return die() if len(seen) == 2 else merge_slice(*args)
+    writing.merge_slice = second
+elif point == "after the commit":
+    read_back = die
+elif point == "before the copy":
+    writing.publish = die
+elif point == "with half a copy":
+    def half(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:5000])
+        die()
+    publication.shutil.copyfile = half
+elif point == "before the rename":
+    publication.os.fsync = die
+writing.write(desk.warehouse, desk.snapshot, staged, [], run_id="killed", source="live", read_back=read_back)
+"""
+POINTS = ["in the transaction", "after the commit", "before the copy", "with half a copy", "before the rename"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_sync_killed_at_any_point_leaves_the_last_snapshot_and_the_next_one_completes_it(desk: Desk, point: str) -> None:
+    desk.sync([row()])
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(desk.folder), point], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert killed.returncode == -9, killed.stderr
+    with desk.reading() as reader:
+        assert reader.execute("SELECT account_id, spend FROM campaign_insights").fetchall() == [("1", Decimal("12.4"))]
+    desk.write(
+        desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE), run_id="again"
+    )
+    with desk.reading() as reader:
+        rows = reader.execute("SELECT account_id, spend FROM campaign_insights ORDER BY ALL").fetchall()
+    assert rows == [("1", Decimal(99)), ("2", Decimal("12.4"))]
+    assert [file.name for file in desk.folder.iterdir() if "draft" in file.name] == []
+
+
+def test_a_snapshot_has_the_tables_the_comments_and_the_computed_columns(desk: Desk) -> None:
+    desk.sync([row()])
+    with desk.reading() as reader:
+        tables = {name for (name,) in reader.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'").fetchall()}
+        ratios = reader.execute("SELECT ctr, cpc, cpm, cpp, frequency FROM campaign_insights").fetchone()
+        comment = reader.execute(
+            "SELECT comment FROM duckdb_columns() WHERE table_name = 'campaign_insights' AND column_name = 'reach'"
+        ).fetchone()
+    assert tables == {
+        "account_insights",
+        "campaign_insights",
+        "adset_insights",
+        "ad_insights",
+        "insight_actions",
+    }
+    assert ratios == pytest.approx((10.0, 1.24, 124.0, 155.0, 1.25))
+    assert comment is not None
+    assert "never sum" in comment[0]
+
+
+def test_a_computed_column_is_null_where_its_denominator_is_zero(desk: Desk) -> None:
+    desk.sync([row(clicks="0", impressions="0", reach="0")])
+    assert desk.ask("SELECT ctr, cpc, cpm, cpp, frequency FROM campaign_insights") == [(None,) * 5]
+
+
+def test_nothing_is_published_while_something_is_missing_and_the_rest_is_stored(desk: Desk) -> None:
+    desk.sync([row()])
+    gap = Gap("campaign_insights", "2", DAY, DAY, "reason")
+    written = desk.write(desk.stage([row(spend="99")], at=LATE), gaps=[gap])
+    assert not written.published
+    assert desk.ask("SELECT spend FROM campaign_insights") == [(Decimal(99),)]
+    with desk.reading() as reader:
+        assert reader.execute("SELECT spend FROM campaign_insights").fetchall() == [(Decimal("12.4"),)]
+
+
+def test_a_snapshot_that_cannot_be_written_is_said_in_one_sentence_and_the_last_one_stays(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.sync([row()])
+
+    def full(*_args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("meta_insights_pipeline.warehouse.publication.shutil.copyfile", full)
+    with pytest.raises(WarehouseError, match=r"No space left on device.*the last one stays"):
+        desk.sync([row(spend="99")], at=LATE)
+    with desk.reading() as reader:
+        assert reader.execute("SELECT spend FROM campaign_insights").fetchall() == [(Decimal("12.4"),)]
+
+
+def test_live_rows_replace_simulated_ones_whole_and_simulated_ones_never_join_live_ones(desk: Desk) -> None:
+    desk.write(desk.stage([row("stub")]), source="stub")
+    desk.write(desk.stage([row(account_id="2")], account="2", at=LATE), source="live")
+    assert desk.ask("SELECT account_id FROM campaign_insights") == [("2",)]
+    assert desk.ask("SELECT account_id FROM pipeline.coverage") == [("2",)]
+    with pytest.raises(WarehouseError, match=r"META_INSIGHTS_HOME"):
+        desk.write(desk.stage([row("stub")]), source="stub")
+
+
+def test_a_failed_write_leaves_the_warehouse_as_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.sync([row()])
+    staged = [desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE)]
+    Path(staged[1].facts[0]).unlink()
+    with pytest.raises(Exception, match="No files found"):
+        desk.write(*staged)
+    assert desk.ask("SELECT spend FROM campaign_insights") == [(Decimal("12.4"),)]
