@@ -97,7 +97,7 @@ def insights(
     keys = [key for key in context.partition_keys if key in valid]
     if not keys:
         raise dg.Failure(f"None of the days {context.partition_keys[0]} and after has begun yet.", allow_retries=False)
-    request = SyncRequest(context.run_id, range_of_keys(keys), selected_reports(names), tuple(config.accounts))
+    request = SyncRequest(context.run.run_id, range_of_keys(keys), selected_reports(names), tuple(config.accounts))
     outcome = _run(insights_sync, request)
     incomplete = {gap.report for gap in outcome.receipt.missing}
     for name in sorted(names):

@@ -3,12 +3,10 @@
 import dagster as dg
 
 from meta_insights_pipeline.defs.assets import GROUP
-from meta_insights_pipeline.defs.partitions import account_days
 
 sync_insights = dg.define_asset_job(
     "sync_insights",
     selection=dg.AssetSelection.groups(GROUP),
-    partitions_def=account_days(),
     executor_def=dg.in_process_executor,
     description="Collect insights for a range of days into the warehouse and publish a snapshot.",
 )

@@ -1,6 +1,7 @@
-"""The resource that runs a sync, stub or live by META_INSIGHTS_MODE."""
+"""The resource that runs a sync, stub or live by META_INSIGHTS_MODE; and the published file for assets of the user."""
 
 import dagster as dg
+from dagster_duckdb import DuckDBResource
 
 from meta_insights_pipeline.settings import Settings, load_settings
 from meta_insights_pipeline.sync import SyncOutcome, SyncRequest, run_sync
@@ -24,6 +25,14 @@ class InsightsSync(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """Resources and executor of the code location."""
+    """Resources and executor of the code location.
+
+    `insights_snapshot` is for assets that read what was published: a reader never blocks the pipeline.
+    """
+    snapshot = DuckDBResource(
+        database=str(load_settings().snapshot_path), connection_config={"access_mode": "READ_ONLY"}
+    )
     # A step in a process of its own costs seconds, and one process must hold the warehouse anyway.
-    return dg.Definitions(resources={"insights_sync": InsightsSync()}, executor=dg.in_process_executor)
+    return dg.Definitions(
+        resources={"insights_sync": InsightsSync(), "insights_snapshot": snapshot}, executor=dg.in_process_executor
+    )
