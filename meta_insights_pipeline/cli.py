@@ -183,6 +183,7 @@ def up(days: int, dagster_port: int, api_port: int, no_ui: bool) -> int:
     show_default=True,
     help="Seconds that an asynchronous report takes.",
 )
+@click.option("--cache-mb", type=click.IntRange(min=1), default=384, show_default=True, help="Rows kept for a second reading.")
 @click.option("--token", help="The only token accepted; any when left out.")
 @click.option("--app-secret", help="Ask for appsecret_proof made with it.")
 def simulate(
@@ -197,6 +198,7 @@ def simulate(
     always_on: bool,
     latency: float,
     report_seconds: float,
+    cache_mb: int,
     token: str | None,
     app_secret: str | None,
 ) -> int:
@@ -216,7 +218,13 @@ def simulate(
     )
     clock = WallClock() if now is None else SimulatedClock(_moment(now))
     simulator = Simulator(
-        World(spec), clock, access_token=token, app_secret=app_secret, latency=latency, report_seconds=report_seconds
+        World(spec),
+        clock,
+        access_token=token,
+        app_secret=app_secret,
+        latency=latency,
+        report_seconds=report_seconds,
+        cache_bytes=cache_mb * 1_000_000,
     )
     try:
         server = SimulatorServer(simulator, host=host, port=port)

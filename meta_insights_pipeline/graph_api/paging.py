@@ -54,14 +54,25 @@ def _cut(body: bytes) -> Page | None:
     if not rows.endswith(b","):
         return None
     rows = rows[:-1].rstrip()
-    # Brackets that do not match: the paging object may be that of a list inside a row of an answer that ends early.
-    if not rows.endswith(b"]") or any(rows.count(left) != rows.count(right) for left, right in _PAIRS):
+    if not rows.endswith(b"]") or not _are_whole(rows):
         return None
     try:
         rest = orjson.loads(b"{" + body[at:])
     except orjson.JSONDecodeError:
         return None
     return Page(rows, _after(rest["paging"]))
+
+
+def _are_whole(rows: bytes) -> bool:
+    """Whether these are all rows: a paging object may be that of a list inside a row of an answer that ends early."""
+    if all(rows.count(left) == rows.count(right) for left, right in _PAIRS):
+        return True
+    # A bracket of its own in some name is rare; then only parsing tells.
+    try:
+        orjson.loads(rows)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _parse(body: bytes) -> Page:

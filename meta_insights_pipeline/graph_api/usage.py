@@ -19,7 +19,7 @@ class Usage:
 def read_usage(headers: Mapping[str, str]) -> Usage:
     """Read the four usage headers; what cannot be read counts as missing."""
     percents: list[float] = []
-    waits: list[float] = []
+    waits = [0.0]
     for entry in _entries(headers):
         percents += [float(entry[key]) for key in _PERCENTS if _is_number(entry.get(key))]
         # One header counts in minutes, the other in seconds.
@@ -27,8 +27,7 @@ def read_usage(headers: Mapping[str, str]) -> Usage:
             waits.append(60.0 * float(entry["estimated_time_to_regain_access"]))
         if _is_number(entry.get("reset_time_duration")) and _is_number(entry.get("acc_id_util_pct")):
             waits.append(float(entry["reset_time_duration"]) if float(entry["acc_id_util_pct"]) >= 100 else 0.0)
-    longest = max(waits, default=0.0)
-    return Usage(percent=max(percents, default=None), wait_seconds=longest or None)
+    return Usage(percent=max(percents, default=None), wait_seconds=max(waits) or None)
 
 
 _PERCENTS = ("call_count", "total_cputime", "total_time", "acc_id_util_pct", "app_id_util_pct")

@@ -41,7 +41,7 @@ from meta_insights_pipeline.simulator.messages import SimRequest, SimResponse
 from meta_insights_pipeline.simulator.paging import paging_json
 from meta_insights_pipeline.simulator.query import Scope, parse_query
 from meta_insights_pipeline.simulator.requestlog import RequestLog, RequestRecord
-from meta_insights_pipeline.simulator.results import Results
+from meta_insights_pipeline.simulator.results import CACHE_BYTES, Results
 from meta_insights_pipeline.simulator.runs import ReportRun, RunStore
 from meta_insights_pipeline.simulator.structure import ACTIVE, ad_id_of, level_of
 from meta_insights_pipeline.simulator.usage import INSIGHTS, MANAGEMENT, UsageMeter
@@ -76,6 +76,7 @@ class Simulator:
         tier: Access tier, `standard_access` or `development_access`.
         base_url: What absolute links begin with when a request names no host.
         budgets: Calls an hour by use case (`ads_insights`, `ads_management`) in place of the documented ones.
+        cache_bytes: How much text of rows is kept for a second reading.
         monotonic: Real seconds, for report runs.
     """
 
@@ -91,6 +92,7 @@ class Simulator:
         tier: str = "standard_access",
         base_url: str = "https://graph.facebook.com",
         budgets: Mapping[str, int] | None = None,
+        cache_bytes: int = CACHE_BYTES,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.world = world
@@ -100,7 +102,7 @@ class Simulator:
         self.faults = FaultPlan()
         self._gate = Gatekeeper(access_token, app_secret)
         self._latency = latency
-        self._results = Results(world)
+        self._results = Results(world, cache_bytes)
         self._runs = RunStore(report_seconds, monotonic)
         self._usage = UsageMeter(tier, budgets)
         self._serial = itertools.count(1)

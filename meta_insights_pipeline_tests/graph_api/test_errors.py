@@ -285,7 +285,7 @@ def test_every_error_has_a_class(
     assert error_class(code, subcode, text, is_transient=is_transient, http_status=status) in CLASSES
 
 
-_ANYTHING = (
+_ANYTHING: st.SearchStrategy[Any] = (
     st.none() | st.booleans() | st.integers() | st.floats(-1e6, 1e6) | st.text(max_size=9) | st.just([]) | st.just({})
 )
 
