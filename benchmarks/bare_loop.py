@@ -53,7 +53,8 @@ def _fetch(
     run = session.post(f"{url}/v26.0/{account}/insights", data=parameters).json()["report_run_id"]
     while session.get(f"{url}/v26.0/{run}").json()["async_percent_completion"] < 100:
         time.sleep(0.5)
-    files, after = [], None
+    files: list[str] = []
+    after = None
     while True:
         paging = {"limit": 500, **({"after": after} if after else {})}
         page = orjson.loads(session.get(f"{url}/v26.0/{run}/insights", params=paging).content)
@@ -72,7 +73,9 @@ def _load(connection: duckdb.DuckDBPyConnection, report: Report, files: list[str
     types |= {field.name: "DECIMAL(18, 6)" for field in report.column_fields if field.unit is Unit.MONEY}
     types |= {"date_start": "DATE"}
     types |= {field.name: f"STRUCT(action_type VARCHAR, {windows})[]" for field in report.action_fields}
-    connection.execute(f"CREATE TEMP TABLE raw AS SELECT * FROM read_json({files}, format = 'array', columns = {types})")
+    connection.execute(
+        f"CREATE TEMP TABLE raw AS SELECT * FROM read_json({files}, format = 'array', columns = {types})"
+    )
     plain = ", ".join(f'"{field.name}"' for field in report.column_fields if field.kind is not Kind.ACTIONS)
     connection.execute(f"CREATE TABLE {report.name} AS SELECT {plain} FROM raw")
     entity = report.level.id_field

@@ -13,7 +13,17 @@ LEVELS = ("campaign", "adset", "ad")
 
 def run() -> str:
     """Measure the bare loop and the whole command."""
-    world = ("--accounts", "1", "--campaigns", "40", "--adsets-per-campaign", "10", "--ads-per-adset", "5", "--always-on")
+    world = (
+        "--accounts",
+        "1",
+        "--campaigns",
+        "40",
+        "--adsets-per-campaign",
+        "10",
+        "--ads-per-adset",
+        "5",
+        "--always-on",
+    )
     with (
         simulator(*world, "--latency", "0.15", "--report-seconds", "5") as url,
         tempfile.TemporaryDirectory() as folder,

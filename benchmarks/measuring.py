@@ -29,12 +29,14 @@ class Measured:
 def measure(command: Sequence[str], environment: Mapping[str, str]) -> Measured:
     """Run a command to its end; its peak memory is what the operating system accounts for it."""
     began = time.monotonic()
-    process = subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     texts: dict[str, str] = {}
     assert process.stdout is not None
     assert process.stderr is not None
     readers = [
-        threading.Thread(target=lambda name=name, pipe=pipe: texts.update({name: pipe.read()}))  # type: ignore[misc]
+        threading.Thread(target=lambda name=name, pipe=pipe: texts.update({name: pipe.read()}))
         for name, pipe in (("out", process.stdout), ("err", process.stderr))
     ]
     for reader in readers:

@@ -40,7 +40,7 @@ def run() -> str:
             base_url=simulator.base_url, version="v26.0", access_token="any", adapter=SimulatorAdapter(simulator)
         ) as api:
             parameters = {**report.request_parameters(*days), "limit": "500"}
-            pages = []
+            pages: list[Path] = []
             for page in follow_pages(api, f"act_{account}/insights", parameters, kind="page"):
                 pages.append(folder / f"{len(pages)}.json")
                 pages[-1].write_bytes(page.rows)
@@ -56,9 +56,16 @@ def run() -> str:
                 for page in pages:
                     for row in orjson.loads(page.read_bytes()):
                         key = (row["account_id"], row["ad_id"], row["date_start"])
-                        facts.append({**{n: v for n, v in row.items() if isinstance(v, str)}, "spend": Decimal(row["spend"])})
+                        facts.append(
+                            {**{n: v for n, v in row.items() if isinstance(v, str)}, "spend": Decimal(row["spend"])}
+                        )
                         actions += [
-                            (*key, field, action["action_type"], *(_decimal(action.get(w)) for w in ("value", *report.windows)))
+                            (
+                                *key,
+                                field,
+                                action["action_type"],
+                                *(_decimal(action.get(w)) for w in ("value", *report.windows)),
+                            )
                             for field, value in row.items()
                             if isinstance(value, list)
                             for action in value

@@ -183,7 +183,9 @@ def up(days: int, dagster_port: int, api_port: int, no_ui: bool) -> int:
     show_default=True,
     help="Seconds that an asynchronous report takes.",
 )
-@click.option("--cache-mb", type=click.IntRange(min=1), default=384, show_default=True, help="Rows kept for a second reading.")
+@click.option(
+    "--cache-mb", type=click.IntRange(min=1), default=384, show_default=True, help="Rows kept for a second reading."
+)
 @click.option("--token", help="The only token accepted; any when left out.")
 @click.option("--app-secret", help="Ask for appsecret_proof made with it.")
 def simulate(

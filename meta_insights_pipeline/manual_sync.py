@@ -57,7 +57,10 @@ class DaysWanted:
             start = days_back_range(now, self.days_back or 0).since
         if start < first:
             option = "--start" if self.start else "--days-back"
-            return f"{option} leads to {start}, before the first day partition {first}; choose a later day or set META_INSIGHTS_START_DATE."
+            return (
+                f"{option} leads to {start}, before the first day partition {first}; "
+                "choose a later day or set META_INSIGHTS_START_DATE."
+            )
         return None
 
     def resolve(self, now: datetime, zones: Sequence[str]) -> DayRange:

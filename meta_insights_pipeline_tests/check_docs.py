@@ -71,15 +71,13 @@ def anchors(text: str) -> set[str]:
 
 
 def table_rows(text: str) -> dict[str, list[str]]:
-    """The rows of all tables of a text by the name in their first cell: what stands there in backticks, up to a blank."""
+    """The rows of all tables of a text by the names in their first cell: what stands there in backticks, up to a blank."""
     rows: dict[str, list[str]] = {}
     for line in text.splitlines():
         if not line.startswith("|"):
             continue
-        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().strip("|"))]
-        name = re.match(r"`([^` ]+)[^`]*`", cells[0])
-        if name:
-            rows[name[1]] = cells
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        rows |= dict.fromkeys(re.findall(r"`([^` ]+)[^`]*`", cells[0]), cells)
     return rows
 
 
@@ -164,11 +162,7 @@ def generated_problems(root: Path) -> list[str]:
         if found is None:
             problems.append(f"{DATA}: the markers of the generated part {name} are missing")
         elif found[2].strip() != make().strip():
-            problems.append(
-                f"{DATA}: the generated part {name} is out of date; run python -m {__spec__.name} --write"
-                if __spec__
-                else f"{DATA}: the generated part {name} is out of date"
-            )
+            problems.append(f"{DATA}: the generated part {name} is out of date; run it with --write")
     return problems
 
 
@@ -220,7 +214,13 @@ def table_columns() -> str:
     (actions,) = (table for table in every if table.name == ACTIONS_TABLE)
     lines = ["| table | key | one row for |", "| --- | --- | --- |"]
     lines += [f"| `{table.name}` | `{', '.join(table.key)}` | {_row_of(table)} |" for table in every]
-    lines += ["", "Columns of the four fact tables:", "", "| column | type | in | meaning |", "| --- | --- | --- | --- |"]
+    lines += [
+        "",
+        "Columns of the four fact tables:",
+        "",
+        "| column | type | in | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
     for column in dict.fromkeys(column for table in facts for column in table.columns):
         present = [table.name.removesuffix("_insights") for table in facts if column in table.columns]
         where = "all" if len(present) == len(facts) else ", ".join(present)
@@ -243,7 +243,8 @@ def book_columns() -> str:
         ).fetchall()
     lines = ["| table | columns | meaning |", "| --- | --- | --- |"]
     lines += [
-        f"| `{name}` | {', '.join(f'`{column}`' for column in columns)} | {comment} |" for name, comment, columns in rows
+        f"| `{name}` | {', '.join(f'`{column}`' for column in columns)} | {comment} |"
+        for name, comment, columns in rows
     ]
     return "\n".join(lines)
 
@@ -301,16 +302,17 @@ def _option_problems(command: click.Command, text: str) -> Iterator[str]:
     for name, option in known.items():
         if name not in rows:
             yield f"the option {name} is missing"
-        elif not option.is_flag and isinstance(option.default, str | int | float):
-            if _plain(rows[name][1]) != _number(option.default):
-                yield f"the default of {name} is {_number(option.default)}, not {_plain(rows[name][1])}"
+            continue
+        default = "" if option.is_flag or not isinstance(option.default, str | int | float) else _shown(option.default)
+        if default and _plain(rows[name][1]) != default:
+            yield f"the default of {name} is {default}, not {_plain(rows[name][1])}"
 
 
 def _options(command: click.Command) -> Iterable[click.Option]:
     return (option for option in command.params if isinstance(option, click.Option))
 
 
-def _number(default: str | float) -> str:
+def _shown(default: str | float) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 

@@ -27,9 +27,7 @@ def read_rows(file: Path, statement: str) -> list[Row]:
 
 def expected_facts(world: World, level: Level, since: date, until: date, at: datetime) -> dict[tuple[Any, ...], Row]:
     """The truth of a level's fact table for every account, by key."""
-    rows = (
-        row for account in world.accounts for row in truth(world, level.value, account.id, since, until, at).rows
-    )
+    rows = (row for account in world.accounts for row in truth(world, level.value, account.id, since, until, at).rows)
     return {(row["account_id"], row[level.id_field], row["date_start"]): row for row in rows}
 
 

@@ -53,7 +53,9 @@ def simulator_process(arguments: Sequence[str], folder: Path) -> Iterator[str]:
     try:
         line = process.stdout.readline()
         found = re.search(r"http://\S+", line)
-        assert found, f"the simulator did not start: {line}{process.stdout.read() if process.poll() is not None else ''}"
+        assert found, (
+            f"the simulator did not start: {line}{process.stdout.read() if process.poll() is not None else ''}"
+        )
         yield found.group().rstrip(".,")
     finally:
         process.terminate()

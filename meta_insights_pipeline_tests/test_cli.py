@@ -16,7 +16,9 @@ BAD = [
     pytest.param(["sync"], {"META_INSIGHTS_MODE": "live"}, "META_ACCESS_TOKEN", 2, id="live without a token"),
     pytest.param(["up"], {"META_INSIGHTS_MODE": "live"}, "META_ACCESS_TOKEN", 2, id="up live without a token"),
     pytest.param(["sync", "--level", "keyword"], {}, "--level", 2, id="unknown level"),
-    pytest.param(["sync", "--start", "2026-02-02", "--end", "2026-02-01"], {}, "before --start", 2, id="end before start"),
+    pytest.param(
+        ["sync", "--start", "2026-02-02", "--end", "2026-02-01"], {}, "before --start", 2, id="end before start"
+    ),
     pytest.param(["sync", "--start", FUTURE], {}, "in the future", 2, id="a day in the future"),
     pytest.param(["sync", "--start", "2026-01-01", "--end", FUTURE], {}, "in the future", 2, id="an end in the future"),
     pytest.param(["sync", "--start", "01.02.2026"], {}, "--start", 2, id="a day of another form"),
@@ -29,10 +31,18 @@ BAD = [
     pytest.param(["sync", "--nonsense"], {}, "--nonsense", 2, id="unknown option"),
     pytest.param(["simulate", "--now", "soon"], {}, "--now", 2, id="no moment"),
     pytest.param(
-        ["sync"], {"META_INSIGHTS_WAREHOUSE": "/proc/nowhere/w.duckdb"}, "META_INSIGHTS_WAREHOUSE", 1, id="unwritable warehouse"
+        ["sync"],
+        {"META_INSIGHTS_WAREHOUSE": "/proc/nowhere/w.duckdb"},
+        "META_INSIGHTS_WAREHOUSE",
+        1,
+        id="unwritable warehouse",
     ),
     pytest.param(
-        ["up", "--no-ui"], {"META_INSIGHTS_WAREHOUSE": "/proc/nowhere/w.duckdb"}, "META_INSIGHTS_WAREHOUSE", 1, id="up unwritable"
+        ["up", "--no-ui"],
+        {"META_INSIGHTS_WAREHOUSE": "/proc/nowhere/w.duckdb"},
+        "META_INSIGHTS_WAREHOUSE",
+        1,
+        id="up unwritable",
     ),
 ]
 
@@ -90,7 +100,9 @@ def test_a_sync_for_machines_prints_one_json_receipt_and_nothing_else(tmp_path: 
 @pytest.mark.slow
 def test_live_mistakes_end_with_their_sentence_and_exit_code_one(tmp_path: Path) -> None:
     with simulator_process(["--token", "right"], tmp_path) as url:
-        wrong = environment(tmp_path / "a", META_INSIGHTS_MODE="live", META_ACCESS_TOKEN="wrong", META_GRAPH_API_URL=url)
+        wrong = environment(
+            tmp_path / "a", META_INSIGHTS_MODE="live", META_ACCESS_TOKEN="wrong", META_GRAPH_API_URL=url
+        )
         done = run_command(["sync"], wrong, tmp_path)
         assert done.returncode == 1
         assert "META_ACCESS_TOKEN" in done.stderr

@@ -7,6 +7,7 @@ a killed sync loses and doubles nothing while readers go on; two syncs at once w
 import json
 import signal
 import subprocess
+import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_every_row_and_value_equals_the_truth_and_after_a_day_only_changed_rows_
             # A row that was touched has a new value, not only a new time of change.
             for key in touched:
                 old, new = dict(before[level][key]), dict(after[key])
-                assert new.pop("changed_at") > old.pop("changed_at")
+                assert str(new.pop("changed_at")) > str(old.pop("changed_at"))
                 assert new != old
 
 
@@ -154,16 +155,15 @@ def test_a_reader_that_holds_the_snapshot_open_is_neither_disturbed_nor_in_the_w
     home = tmp_path / "home"
     snapshot = home / "meta_insights.duckdb"
     assert run_command(["sync", "--days-back", "2"], environment(home), tmp_path).returncode == 0
+    code = (
+        "import duckdb, sys\n"
+        f"connection = duckdb.connect({str(snapshot)!r}, read_only=True)\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "print(connection.execute('SELECT count(*) > 0 FROM ad_insights').fetchone()[0])\n"
+    )
     reader = subprocess.Popen(
-        [
-            str(Path(COMMAND).parent / "python"),
-            "-c",
-            "import duckdb, sys, time\n"
-            f"connection = duckdb.connect({str(snapshot)!r}, read_only=True)\n"
-            "print('open', flush=True)\n"
-            "sys.stdin.readline()\n"
-            "print(connection.execute('SELECT count(*) > 0 FROM ad_insights').fetchone()[0])\n",
-        ],
+        [sys.executable, "-c", code],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -1,5 +1,6 @@
 """Settings: what is read from where, and one clear sentence for what cannot be used."""
 
+import os
 from datetime import date
 from pathlib import Path
 
@@ -10,8 +11,6 @@ from meta_insights_pipeline.settings import SettingsError, load_settings
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in list(os.environ):
         if name.startswith("META_"):
             monkeypatch.delenv(name)
@@ -28,7 +27,9 @@ def test_without_anything_set_it_is_stub_mode_below_data(monkeypatch: pytest.Mon
 
 def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / ".env"
-    file.write_text('META_INSIGHTS_MODE=live\nMETA_AD_ACCOUNT_IDS="act_1, 2"\nMETA_ACCESS_TOKEN=\n# a comment\nOTHER=1\n')
+    file.write_text(
+        'META_INSIGHTS_MODE=live\nMETA_AD_ACCOUNT_IDS="act_1, 2"\nMETA_ACCESS_TOKEN=\n# a comment\nOTHER=1\n'
+    )
     monkeypatch.setenv("META_AD_ACCOUNT_IDS", "3")
     settings = load_settings(file)
     assert settings.mode == "live"

@@ -97,9 +97,11 @@ def test_what_one_account_refuses_is_missing_by_name_and_a_later_sync_completes_
 
 
 def test_a_refused_token_stops_the_sync_and_leaves_the_warehouse_as_it_was(tmp_path: Path) -> None:
-    with live(tmp_path, META_ACCESS_TOKEN="expired-token") as home:
-        with pytest.raises(AuthError, match="META_ACCESS_TOKEN") as caught:
-            run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
+    with (
+        live(tmp_path, META_ACCESS_TOKEN="expired-token") as home,
+        pytest.raises(AuthError, match="META_ACCESS_TOKEN") as caught,
+    ):
+        run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
     assert caught.value.fbtrace_id
     assert not home.settings.warehouse_path.exists()
 
@@ -124,7 +126,7 @@ def test_a_sync_leaves_no_working_files_and_no_secret_on_disk(tmp_path: Path) ->
 
 
 def test_stub_mode_needs_nothing_and_gives_the_same_world_again(tmp_path: Path) -> None:
-    settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path)
     days = DayRange(date_ago(5), date_ago(4))
     first = run_sync(settings, SyncRequest("run-1", days, reports_of_levels([Level.ACCOUNT]))).receipt
     second = run_sync(settings, SyncRequest("run-2", days, reports_of_levels([Level.ACCOUNT]))).receipt

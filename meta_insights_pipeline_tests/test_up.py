@@ -92,7 +92,9 @@ def test_the_ui_has_the_data_runs_any_range_of_any_levels_and_ends_with_its_chil
             assert {c["executionForLatestMaterialization"]["status"] for c in node["assetChecksOrError"]["checks"]} == {
                 "SUCCEEDED"
             }
-        assert read_rows(home / "meta_insights.duckdb", "SELECT count(*) > 0 AS there FROM ad_insights") == [{"there": True}]
+        assert read_rows(home / "meta_insights.duckdb", "SELECT count(*) > 0 AS there FROM ad_insights") == [
+            {"there": True}
+        ]
         schedules = running.ask(
             '{ schedulesOrError(repositorySelector: {repositoryLocationName: "meta_insights_pipeline", '
             'repositoryName: "__repository__"}) { ... on Schedules { results { name scheduleState { status } } } } }'

@@ -104,9 +104,8 @@ def insights(
         if name in incomplete or (name == ACTIONS_TABLE and incomplete):
             continue
         for key in keys:
-            context.add_asset_metadata(
-                day_metadata(outcome.tables[name], date.fromisoformat(key)), asset_key=name, partition_key=key
-            )
+            metadata = day_metadata(outcome.tables[name], date.fromisoformat(key), newest=key == keys[-1])
+            context.add_asset_metadata(metadata, asset_key=name, partition_key=key)
         yield dg.MaterializeResult(asset_key=name, metadata=table_metadata(outcome, name))
     for check in sorted(context.selected_asset_check_keys):
         name = check.asset_key.to_user_string()

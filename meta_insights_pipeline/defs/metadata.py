@@ -44,14 +44,22 @@ def table_metadata(outcome: SyncOutcome, name: str) -> dict[str, Any]:
         "spend of the run": spend_text(inspection),
         "receipt": dg.MetadataValue.path(str(outcome.receipt_file)),
         "published file": dg.MetadataValue.path(receipt.snapshot),
-        "preview": dg.MetadataValue.md(preview(inspection)),
     }
 
 
-def day_metadata(inspection: TableInspection, day: date) -> dict[str, Any]:
-    """A table's figures of one day."""
+def day_metadata(inspection: TableInspection, day: date, *, newest: bool) -> dict[str, Any]:
+    """A table's figures of one day.
+
+    Args:
+        inspection: Of the table.
+        day: Which day.
+        newest: The last day of the run; it alone carries the preview, since that is the one that the UI shows first, and a
+            copy for every day of a year would weigh more than everything else that is recorded.
+    """
     figures = inspection.days.get(day, DayFigures(0))
     metadata: dict[str, Any] = {"dagster/partition_row_count": figures.rows}
+    if newest:
+        metadata["preview"] = dg.MetadataValue.md(preview(inspection))
     for currency, spend in figures.spend.items():
         metadata[f"spend {currency}"] = float(spend)
     return metadata

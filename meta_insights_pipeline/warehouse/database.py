@@ -13,7 +13,7 @@ from meta_insights_pipeline.warehouse.schema import SCHEMA_VERSION, create_schem
 from meta_insights_pipeline.warehouse.sql import literal
 
 # DuckDB's own share of the process's memory; what does not fit goes to the temporary folder.
-MEMORY_LIMIT = "160MB"
+MEMORY_LIMIT = "128MB"
 LOCK_SECONDS = 3600.0
 _FOREIGN_LOCK_SECONDS = 30.0
 ALIAS = "warehouse"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import duckdb
@@ -12,6 +12,8 @@ from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table
 from meta_insights_pipeline.warehouse.sql import literal
 
 PREVIEW_ROWS = 10
+_EXAMPLES = 5
+_DAYS_AT_ONCE = 14
 
 
 @dataclass(frozen=True)
@@ -66,28 +68,24 @@ def inspect_table(
     """
     name = f'{ALIAS}."{table.name}"'
     within = f"date_start BETWEEN {literal(since)} AND {literal(until)}"
-    total = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
+    checked = _one(connection, f"SELECT count(*) FROM {name} WHERE {within}")
     return TableInspection(
-        total_rows=int(total[0]) if total else 0,
+        total_rows=_one(connection, f"SELECT count(*) FROM {name}"),
         days=_days(connection, table, name, within),
         preview=_preview(connection, table, name, within),
         checks={
-            "key_is_unique": _find(
-                connection,
-                f"SELECT {_key(table)} AS key, count(*) - 1 AS n FROM {name} WHERE {within} GROUP BY ALL HAVING n > 0",
-                f"SELECT count(*) FROM {name} WHERE {within}",
-            ),
+            "key_is_unique": _unique(connection, table, name, since, until, checked),
             "no_negative_metric": _find(
                 connection,
                 f"SELECT {_key(table)} AS key, 1 AS n FROM {name} WHERE {within} AND ({_negative(table)})",
-                f"SELECT count(*) FROM {name} WHERE {within}",
+                checked,
             ),
             "days_inside_partition": _find(
                 connection,
                 f"SELECT {_key(table)} AS key, 1 AS n FROM {name} WHERE date_start > {literal(newest)} "
                 f"UNION ALL SELECT report || ' ' || date_start AS key, row_count AS n FROM {ALIAS}.pipeline.coverage "
                 f"WHERE run_id = {literal(run_id)} AND NOT {within}",
-                f"SELECT count(*) FROM {name} WHERE {within}",
+                checked,
             ),
         },
     )
@@ -152,10 +150,34 @@ def _key(table: Table) -> str:
     return "concat_ws(' ', " + ", ".join(f'"{name}"' for name in table.key) + ")"
 
 
-def _find(connection: duckdb.DuckDBPyConnection, bad: str, checked: str) -> CheckFinding:
-    total = connection.execute(checked).fetchone()
-    row = connection.execute(f"SELECT coalesce(sum(n), 0), list(key)[1:5] FROM ({bad})").fetchone()
+def _unique(
+    connection: duckdb.DuckDBPyConnection, table: Table, name: str, since: date, until: date, checked: int
+) -> CheckFinding:
+    """Look for rows with the same key, some days at a time: the memory that this takes must not grow with the range."""
+    findings = []
+    day = since
+    while day <= until:
+        last = min(day + timedelta(days=_DAYS_AT_ONCE - 1), until)
+        within = f"date_start BETWEEN {literal(day)} AND {literal(last)}"
+        hashes = f"SELECT count(*) - count(DISTINCT hash({', '.join(table.key)})) FROM {name} WHERE {within}"
+        # Equal hashes are only a reason to look closer.
+        if _one(connection, hashes):
+            repeats = (
+                f"SELECT {_key(table)} AS key, count(*) - 1 AS n FROM {name} WHERE {within} GROUP BY ALL HAVING n > 0"
+            )
+            findings.append(_find(connection, repeats, checked))
+        day = last + timedelta(days=1)
+    bad = sum(finding.bad_rows for finding in findings)
+    examples = tuple(key for finding in findings for key in finding.examples)
+    return CheckFinding(passed=bad == 0, checked_rows=checked, bad_rows=bad, examples=examples[:_EXAMPLES])
+
+
+def _find(connection: duckdb.DuckDBPyConnection, bad: str, checked: int) -> CheckFinding:
+    row = connection.execute(f"SELECT coalesce(sum(n), 0), list(key)[1:{_EXAMPLES}] FROM ({bad})").fetchone()
     count, examples = (int(row[0]), tuple(row[1] or ())) if row else (0, ())
-    return CheckFinding(
-        passed=count == 0, checked_rows=int(total[0]) if total else 0, bad_rows=count, examples=examples
-    )
+    return CheckFinding(passed=count == 0, checked_rows=checked, bad_rows=count, examples=examples)
+
+
+def _one(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    row = connection.execute(statement).fetchone()
+    return int(row[0]) if row else 0

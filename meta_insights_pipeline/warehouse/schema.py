@@ -132,21 +132,26 @@ def create_schema_statements(database: str) -> list[str]:
         f"CREATE SCHEMA IF NOT EXISTS {pipeline}",
         f"CREATE TABLE IF NOT EXISTS {pipeline}.schema_version (version INTEGER NOT NULL)",
         f"INSERT INTO {pipeline}.schema_version SELECT {SCHEMA_VERSION} WHERE NOT EXISTS (FROM {pipeline}.schema_version)",
-        f"CREATE TABLE IF NOT EXISTS {pipeline}.source (mode VARCHAR NOT NULL)",
-        f"COMMENT ON TABLE {pipeline}.source IS "
-        + literal("Where the rows come from: live, or stub for a simulated world. The two are never mixed."),
-        f"CREATE TABLE IF NOT EXISTS {pipeline}.coverage (report VARCHAR NOT NULL, account_id VARCHAR NOT NULL, "
-        "date_start DATE NOT NULL, collected_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, row_count BIGINT NOT NULL)",
-        f"COMMENT ON TABLE {pipeline}.coverage IS "
-        + literal(
-            "When each (report, account, day) was last collected whole, in UTC, and how many rows Meta had for it."
-        ),
-        f"CREATE TABLE IF NOT EXISTS {pipeline}.missing (report VARCHAR NOT NULL, account_id VARCHAR NOT NULL, "
-        "date_start DATE NOT NULL, noticed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL)",
-        f"COMMENT ON TABLE {pipeline}.missing IS "
-        + literal("What a sync asked for and could not get; a later sync that gets it removes the line."),
     ]
+    for name, (columns, text) in _BOOKS.items():
+        statements.append(f"CREATE TABLE IF NOT EXISTS {pipeline}.{name} ({columns})")
+        statements.append(f"COMMENT ON TABLE {pipeline}.{name} IS {literal(text)}")
     return statements
+
+
+_REPORT_DAY = "report VARCHAR NOT NULL, account_id VARCHAR NOT NULL, date_start DATE NOT NULL"
+# What the pipeline notes for itself and for whoever asks how fresh and whole the data is.
+_BOOKS = {
+    "source": ("mode VARCHAR NOT NULL", "Where the rows come from: live, or stub for a simulated world; never both."),
+    "coverage": (
+        f"{_REPORT_DAY}, collected_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, row_count BIGINT NOT NULL",
+        "When each (report, account, day) was last collected whole, in UTC, and how many rows Meta had for it.",
+    ),
+    "missing": (
+        f"{_REPORT_DAY}, noticed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL",
+        "What a sync asked for and could not get; a later sync that gets it removes the line.",
+    ),
+}
 
 
 def _field_column(field: Field, *, required: bool) -> Column:

@@ -5,7 +5,7 @@ the typed reader refuses (an empty text for instance), the slice is read again a
 Files, and not tables, since DuckDB keeps a table that was dropped inside a transaction in memory until its end.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -18,8 +18,8 @@ from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.warehouse.schema import CHANGED_AT, DECIMAL, actions_table, fact_table
 from meta_insights_pipeline.warehouse.sql import literal, parquet
 
-# Pages that are read together: enough to keep both readers busy, few enough for a small memory.
-FILES_AT_ONCE = 16
+# Bytes of pages that are read together: enough to keep both readers busy, few enough for a small memory.
+BYTES_AT_ONCE = 10_000_000
 _MAX_OBJECT_BYTES = 2_000_000
 _RAW = "raw_rows"
 _UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
@@ -73,8 +73,8 @@ class Staging:
             StagingError: A page cannot be read, or holds rows that were not asked for.
         """
         facts, actions, rows = [], [], 0
-        for start in range(0, len(pages), FILES_AT_ONCE):
-            self._read_pages(part, pages[start : start + FILES_AT_ONCE])
+        for some in _batches(pages):
+            self._read_pages(part, some)
             facts.append(self._copy(self._facts(part)))
             if part.report.action_fields:
                 actions.append(self._copy(self._actions(part)))
@@ -118,7 +118,8 @@ class Staging:
         ]
         return (
             f"SELECT '{part.report.level}' AS level, account_id, entity_id, date_start, field, a.action_type AS action_type, "
-            f'a."value" AS "value", {", ".join(values)}, {literal(part.collected_at)} AS {CHANGED_AT} FROM ({lists}) WHERE a.action_type IS NOT NULL'
+            f'a."value" AS "value", {", ".join(values)}, {literal(part.collected_at)} AS {CHANGED_AT} '
+            f"FROM ({lists}) WHERE a.action_type IS NOT NULL"
         )
 
     def _without_repeats(self, staged: Staged) -> Staged:
@@ -169,6 +170,21 @@ class Staging:
                 f"{part}: Meta answered {row[0]} rows that were not asked for "
                 f"(account {row[1]}, days {row[2]} to {row[3]}, {row[4]} without an id)."
             )
+
+
+def _batches(pages: Sequence[Path]) -> Iterator[list[Path]]:
+    """The pages in groups of at most `BYTES_AT_ONCE`, or of one page that is larger."""
+    batch: list[Path] = []
+    size = 0
+    for page in pages:
+        more = page.stat().st_size
+        if batch and size + more > BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+        batch.append(page)
+        size += more
+    if batch:
+        yield batch
 
 
 def _json_type(field: Field, report: Report, *, typed: bool) -> str:

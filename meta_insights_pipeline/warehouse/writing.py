@@ -37,7 +37,7 @@ def write(
     *,
     run_id: str,
     source: str,
-    read_back: Callable[[duckdb.DuckDBPyConnection], None] = lambda connection: None,
+    read_back: Callable[[duckdb.DuckDBPyConnection], object] = lambda _connection: None,
 ) -> Written:
     """Merge everything in one transaction; publish if nothing is missing.
 

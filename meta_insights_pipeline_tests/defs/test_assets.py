@@ -6,9 +6,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.schedules import range_tags
-from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline_tests.comparison import read_rows
 from meta_insights_pipeline_tests.live import TOKEN, live
 
@@ -37,7 +37,9 @@ def test_one_run_of_a_range_materialises_every_day_of_every_asset(home: Path, in
     checks = result.get_asset_check_evaluations()
     assert len(checks) == 15
     assert all(check.passed for check in checks)
-    assert read_rows(home / "meta_insights.duckdb", "SELECT count(DISTINCT date_start) AS n FROM ad_insights") == [{"n": 3}]
+    assert read_rows(home / "meta_insights.duckdb", "SELECT count(DISTINCT date_start) AS n FROM ad_insights") == [
+        {"n": 3}
+    ]
 
 
 def test_a_person_finds_rows_spend_calls_a_preview_and_the_receipt(home: Path, instance: dg.DagsterInstance) -> None:
@@ -56,10 +58,11 @@ def test_a_person_finds_rows_spend_calls_a_preview_and_the_receipt(home: Path, i
         metadata = materialization.metadata
         found[materialization.partition] = metadata["dagster/partition_row_count"].value
         assert metadata["dagster/row_count"].value == sum(stored.values())
-        assert metadata["calls"].value > 0
-        assert metadata["spend USD"].value > 0
+        assert int(str(metadata["calls"].value)) > 0
+        assert float(str(metadata["spend USD"].value)) > 0
         assert "EUR" in str(metadata["spend of the run"].value)
-        assert str(metadata["preview"].value).count("\n") >= 5
+        if materialization.partition == max(KEYS):
+            assert str(metadata["preview"].value).count("\n") >= 5
         assert Path(str(metadata["receipt"].value)).is_file()
     assert found == stored
 
@@ -119,4 +122,4 @@ def test_a_part_that_is_missing_fails_the_run_in_one_sentence_and_complete_level
     assert instance.get_materialized_partitions(dg.AssetKey("ad_insights")) == set()
     # Nothing of the token in anything that the run recorded.
     for entry in instance.all_logs(result.run_id):
-        assert TOKEN not in entry.to_json()
+        assert TOKEN not in dg.serialize_value(entry)

@@ -64,6 +64,6 @@ def test_all_entry_points_name_the_same_code_location() -> None:
 
 
 def test_assets_of_the_user_find_the_snapshot_as_a_duckdb_resource(home: Path) -> None:
-    resource = defs().resources["insights_snapshot"]
+    resource = (defs().resources or {})["insights_snapshot"]
     assert isinstance(resource, DuckDBResource)
     assert resource.database == str(home / "meta_insights.duckdb")

@@ -37,7 +37,9 @@ def test_a_tick_asks_for_today_and_yesterday_of_the_known_accounts_in_one_run(
     assert window(answer) == ("2026-11-21", "2026-11-22")
     assert isinstance(answer, dg.RunRequest)
     assert answer.run_key == TICK.isoformat()
-    AccountBook(home).save([AdAccount("1", "Shop", "EUR", "Europe/Berlin"), AdAccount("2", "Surf", "AUD", "Australia/Sydney")])
+    AccountBook(home).save(
+        [AdAccount("1", "Shop", "EUR", "Europe/Berlin"), AdAccount("2", "Surf", "AUD", "Australia/Sydney")]
+    )
     assert window(tick(kept_instance)) == ("2026-11-21", "2026-11-23")
 
 

@@ -81,7 +81,7 @@ def _after(answer: dict[str, Any]) -> str | None:
     return str(paging_object["cursors"]["after"]) if paging_object.get("next") else None
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=400)
+@settings(derandomize=True, database=None, deadline=None, max_examples=200)
 @given(_answers())
 def test_a_page_holds_the_rows_and_the_cursor_that_a_parser_finds(answered: tuple[dict[str, Any], bytes]) -> None:
     answer, body = answered
@@ -92,7 +92,7 @@ def test_a_page_holds_the_rows_and_the_cursor_that_a_parser_finds(answered: tupl
     assert page.is_empty is (answer["data"] == [])
 
 
-@settings(derandomize=True, database=None, deadline=None, max_examples=150)
+@settings(derandomize=True, database=None, deadline=None, max_examples=80)
 @given(_answers())
 def test_a_page_that_ends_early_is_refused_wherever_it_ends(answered: tuple[dict[str, Any], bytes]) -> None:
     _, body = answered

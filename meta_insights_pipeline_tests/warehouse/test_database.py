@@ -41,9 +41,7 @@ def test_a_second_process_waits_until_the_first_has_closed_the_file(desk: Desk) 
 def test_a_file_held_by_a_foreign_program_is_named_with_the_remedy(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.sync([row()])
     monkeypatch.setattr(database, "_FOREIGN_LOCK_SECONDS", 0.3)
-    code = (
-        "import duckdb, sys\nconnection = duckdb.connect(sys.argv[1])\nprint('have it', flush=True)\nsys.stdin.readline()\n"
-    )
+    code = "import duckdb, sys\nconnection = duckdb.connect(sys.argv[1])\nprint('have it', flush=True)\nsys.stdin.readline()\n"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(desk.warehouse.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -52,7 +52,9 @@ def test_a_row_that_meta_no_longer_returns_goes_with_its_actions_but_only_for_co
 def test_an_empty_answer_empties_the_day(desk: Desk) -> None:
     desk.sync([row(actions=LEAD)])
     assert desk.sync("[]", at=LATE).counts["campaign_insights"] == MergeCounts(removed=1)
-    assert desk.ask("SELECT (SELECT count(*) FROM campaign_insights), (SELECT count(*) FROM insight_actions)") == [(0, 0)]
+    assert desk.ask("SELECT (SELECT count(*) FROM campaign_insights), (SELECT count(*) FROM insight_actions)") == [
+        (0, 0)
+    ]
 
 
 def test_other_accounts_are_left_alone(desk: Desk) -> None:
@@ -107,7 +109,12 @@ def test_after_any_sequence_of_answers_the_table_is_the_last_answer(
     desk = Desk(tmp_path_factory.mktemp("merge"))  # type: ignore[attr-defined]
     for number, answer in enumerate(answers):
         page = [
-            row(name, DAY + timedelta(days=day), impressions=str(value), actions=[{"action_type": "t", "value": str(value)}])
+            row(
+                name,
+                DAY + timedelta(days=day),
+                impressions=str(value),
+                actions=[{"action_type": "t", "value": str(value)}],
+            )
             for (name, day), value in answer.items()
         ]
         counts = desk.sync(page, until=date(2026, 11, 3), at=EARLY + timedelta(minutes=number)).counts

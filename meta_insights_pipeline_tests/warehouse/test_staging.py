@@ -37,7 +37,9 @@ def test_a_count_that_meta_leaves_out_is_zero_but_reach_is_unknown(desk: Desk) -
     without = row()
     del without["clicks"], without["reach"]
     desk.sync([without])
-    assert desk.ask("SELECT clicks, inline_link_clicks, reach, frequency FROM campaign_insights") == [(0, 0, None, None)]
+    assert desk.ask("SELECT clicks, inline_link_clicks, reach, frequency FROM campaign_insights") == [
+        (0, 0, None, None)
+    ]
 
 
 def test_unknown_keys_windows_and_action_types_do_not_stop_a_sync(desk: Desk) -> None:
@@ -81,4 +83,4 @@ def test_a_slice_without_rows_is_staged_as_such(desk: Desk) -> None:
     staged = desk.stage("[]")
     assert staged.rows == 0
     assert desk.stage().rows == 0
-    assert DAY == staged.part.since
+    assert staged.part.since == DAY

@@ -50,10 +50,16 @@ POINTS = ["in the transaction", "after the commit", "before the copy", "with hal
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_sync_killed_at_any_point_leaves_the_last_snapshot_and_the_next_one_completes_it(desk: Desk, point: str) -> None:
+def test_a_sync_killed_at_any_point_leaves_the_last_snapshot_and_the_next_one_completes_it(
+    desk: Desk, point: str
+) -> None:
     desk.sync([row()])
     killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(desk.folder), point], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", _KILLED, str(desk.folder), point],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert killed.returncode == -9, killed.stderr
     with desk.reading() as reader:
@@ -70,7 +76,12 @@ def test_a_sync_killed_at_any_point_leaves_the_last_snapshot_and_the_next_one_co
 def test_a_snapshot_has_the_tables_the_comments_and_the_computed_columns(desk: Desk) -> None:
     desk.sync([row()])
     with desk.reading() as reader:
-        tables = {name for (name,) in reader.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'").fetchall()}
+        tables = {
+            name
+            for (name,) in reader.execute(
+                "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'"
+            ).fetchall()
+        }
         ratios = reader.execute("SELECT ctr, cpc, cpm, cpp, frequency FROM campaign_insights").fetchone()
         comment = reader.execute(
             "SELECT comment FROM duckdb_columns() WHERE table_name = 'campaign_insights' AND column_name = 'reach'"
