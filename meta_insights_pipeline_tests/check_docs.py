@@ -221,10 +221,15 @@ def table_columns() -> str:
         "| column | type | in | meaning |",
         "| --- | --- | --- | --- |",
     ]
-    for column in dict.fromkeys(column for table in facts for column in table.columns):
-        present = [table.name.removesuffix("_insights") for table in facts if column in table.columns]
+    places: dict[tuple[str, str, str], list[str]] = {}
+    # The deepest level first: it has the columns of all others, in the order of its table.
+    for table in reversed(facts):
+        for column in table.columns:
+            place = places.setdefault((column.name, column.sql_type, column.description), [])
+            place.insert(0, table.name.removesuffix("_insights"))
+    for (name, sql_type, description), present in places.items():
         where = "all" if len(present) == len(facts) else ", ".join(present)
-        lines.append(f"| `{column.name}` | {column.sql_type} | {where} | {column.description} |")
+        lines.append(f"| `{name}` | {sql_type} | {where} | {description} |")
     lines += ["", f"Columns of `{ACTIONS_TABLE}`:", "", "| column | type | meaning |", "| --- | --- | --- |"]
     lines += [f"| `{column.name}` | {column.sql_type} | {column.description} |" for column in actions.columns]
     return "\n".join(lines)

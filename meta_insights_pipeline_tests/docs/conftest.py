@@ -73,7 +73,7 @@ def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulators]
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory, simulators: Simulators) -> Workspace:
-    """The folder with loaded data, shared by all blocks that are not live."""
+    """The folder with loaded data, shared by all blocks that do not load their own."""
     made = Workspace(make_folder(tmp_path_factory), simulators)
     arguments = ["up", "--no-ui", "--days", str(DAYS)]
     done = run_command(arguments, environment(made.folder / "data"), made.folder)
@@ -82,8 +82,8 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, simulators: Simulators) 
 
 
 @pytest.fixture
-def live_workspace(tmp_path_factory: pytest.TempPathFactory, simulators: Simulators) -> Workspace:
-    """A folder without data, for a live block."""
+def empty_workspace(tmp_path_factory: pytest.TempPathFactory, simulators: Simulators) -> Workspace:
+    """A folder without data, for blocks that load their own."""
     return Workspace(make_folder(tmp_path_factory), simulators)
 
 
