@@ -15,6 +15,7 @@ from meta_insights_pipeline.settings import SettingsError, load_settings
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
+EXIT_STOPPED = 130
 
 
 class BadInputError(Exception):
@@ -30,12 +31,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; every error that a person can mend is one sentence on stderr.
 
     Returns:
-        0, 1 when the work failed, 2 when an option or setting cannot be used.
+        0, 1 when the work failed, 2 when an option or setting cannot be used, 130 after Ctrl-C.
     """
     try:
         return int(cli.main(args=arguments, prog_name="meta-insights", standalone_mode=False) or 0)
-    except click.Abort:
-        return 130
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("Stopped; what was published before stays as it is.", EXIT_STOPPED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        return 0
     except click.ClickException as error:
         return _complain(f"{error.format_message().rstrip('.')}; see meta-insights --help.", EXIT_BAD_INPUT)
     except (BadInputError, SettingsError) as error:
@@ -146,13 +150,15 @@ def sync(
 @click.option("--no-ui", is_flag=True, help="Load the data and end, without the Dagster UI.")
 def up(days: int, dagster_port: int, api_port: int, no_ui: bool) -> int:
     """Load the last days, start the Dagster UI, and say where everything is."""
-    from meta_insights_pipeline.up import UpError, run_up
+    from meta_insights_pipeline.up import PortTakenError, UpError, run_up
 
     del api_port  # the read API joins with an issue of its own
     settings = load_settings()
     log_to_stderr(logging.WARNING)
     try:
         return run_up(settings, days=days, dagster_port=None if no_ui else dagster_port)
+    except PortTakenError as error:
+        raise BadInputError(str(error)) from None
     except UpError as error:
         return _complain(str(error), EXIT_FAILED)
 
@@ -235,10 +241,9 @@ def simulate(
             f"--port: {host}:{port} cannot be used ({error.strerror or error}); choose another with --port."
         ) from None
     print(f"Simulated Graph API on {server.url} (Ctrl-C ends it). In another terminal:", flush=True)
-    print(
-        f"  META_INSIGHTS_MODE=live META_ACCESS_TOKEN={token or 'any'} META_GRAPH_API_URL={server.url} meta-insights sync",
-        flush=True,
-    )
+    secret = f" META_APP_SECRET={app_secret}" if app_secret else ""
+    variables = f"META_INSIGHTS_MODE=live META_ACCESS_TOKEN={token or 'any'}{secret} META_GRAPH_API_URL={server.url}"
+    print(f"  {variables} meta-insights sync", flush=True)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -81,6 +81,7 @@ def run_manual_sync(
         SettingsError: A setting cannot be used.
         ManualSyncError: The sync failed, or something is missing.
     """
+    _check_token(settings)
     try:
         Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
         zones = _zones(settings, accounts)
@@ -90,12 +91,16 @@ def run_manual_sync(
     return _run_job(settings, days, levels, accounts)
 
 
+def _check_token(settings: Settings) -> None:
+    """Live mode without a token is told before anything is made on disk."""
+    if settings.mode == "live":
+        open_graph_api(settings).close()
+
+
 def _zones(settings: Settings, accounts: Sequence[str]) -> tuple[str, ...]:
     """The accounts' time zones: from the last sync, or asked for when there was none or accounts are named."""
     known = AccountBook(settings.home).zones()
     if known and not accounts:
-        if settings.mode == "live" and settings.access_token is None:
-            open_graph_api(settings)
         return known
     with open_graph_api(settings) as api:
         return tuple({account.timezone_name for account in find_accounts(api, accounts or settings.ad_account_ids)})
@@ -144,6 +149,8 @@ def _cause(result: object) -> str:
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
+            if data.error is not None and data.error.cls_name == "DagsterExecutionInterruptedError":
+                raise KeyboardInterrupt
             if data.user_failure_data is not None and data.user_failure_data.description:
                 return str(data.user_failure_data.description)
             error = data.error

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.collector.accounts import AdAccount, find_accounts, todays
-from meta_insights_pipeline.collector.collect import Answer, Collector, expected_rows
+from meta_insights_pipeline.collector.collect import Answer, Arrival, Collector, Try, expected_rows
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.plan import Task, plan, unseen_accounts
 from meta_insights_pipeline.graph_api.client import GraphApi
@@ -30,7 +30,7 @@ from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
 from meta_insights_pipeline.warehouse.inspection import TableInspection, inspect_table, rows_a_day
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts
 from meta_insights_pipeline.warehouse.schema import actions_table, fact_table
-from meta_insights_pipeline.warehouse.staging import Slice, Staged, Staging, StagingError
+from meta_insights_pipeline.warehouse.staging import Draft, Slice, Staged, Staging, StagingError
 from meta_insights_pipeline.warehouse.writing import Written, write
 
 log = logging.getLogger(__name__)
@@ -150,28 +150,37 @@ def _plan(
 def _collect(
     collector: Collector, tasks: Sequence[Task], folder: Path, temporary: Path
 ) -> tuple[list[Staged], list[Gap]]:
-    """Collect every task and stage each as it comes, while the others are still under way."""
+    """Collect every task and stage its pages as they come, while others are still under way."""
     staged: list[Staged] = []
     gaps: list[Gap] = []
+    drafts: dict[Try, Draft] = {}
+    broken: dict[Try, StagingError] = {}
     with open_memory(temporary) as connection:
         staging = Staging(connection, folder)
-        for answer in collector.collect(tasks):
-            if answer.error is not None:
-                gaps.append(_gap(answer.task, str(answer.error)))
-                continue
+        for event in collector.collect(tasks):
+            attempt = event.attempt
+            draft = drafts.setdefault(attempt, Draft(_slice(attempt)))
             try:
-                staged.append(staging.stage(_slice(answer), answer.pages))
+                if isinstance(event, Arrival):
+                    if attempt not in broken:
+                        staging.add(draft, event.page)
+                elif event.error is not None:
+                    gaps.append(_gap(attempt.task, str(event.error)))
+                elif attempt in broken:
+                    gaps.append(_gap(attempt.task, str(broken[attempt])))
+                else:
+                    staged.append(staging.finish(draft))
             except StagingError as error:
                 log.error("%s", error)
-                gaps.append(_gap(answer.task, str(error)))
-            for page in answer.pages:
-                page.unlink()
+                broken[attempt] = error
+                if isinstance(event, Answer):
+                    gaps.append(_gap(attempt.task, str(error)))
     return staged, gaps
 
 
-def _slice(answer: Answer) -> Slice:
-    task = answer.task
-    return Slice(task.report, task.account.id, task.days.since, task.days.until, answer.collected_at)
+def _slice(attempt: Try) -> Slice:
+    task = attempt.task
+    return Slice(task.report, task.account.id, task.days.since, task.days.until, attempt.asked_at)
 
 
 def _gap(task: Task, reason: str) -> Gap:
@@ -248,8 +257,10 @@ def alive(home: Path, run_id: str) -> Iterator[None]:
     lock = _life_lock(home, run_id)
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     with lock:
-        yield
-    Path(lock.lock_file).unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def is_dead(home: Path, run_id: str) -> bool:

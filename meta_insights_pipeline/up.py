@@ -3,6 +3,8 @@
 The processes are those of a Dagster deployment (code server, webserver, daemon), started side by side while the data loads.
 """
 
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -29,10 +31,15 @@ _HOST = "127.0.0.1"
 _START_SECONDS = 120.0
 _STOP_SECONDS = 15.0
 LOCATION = "meta_insights_pipeline"
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class UpError(Exception):
     """Something that `up` needs cannot be had; the message says what to do."""
+
+
+class PortTakenError(UpError):
+    """A port cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +51,7 @@ class _Child:
     def tail(self) -> str:
         """The last line that it wrote, for an error message."""
         lines = self.log.read_text("utf-8", errors="replace").strip().splitlines()
-        return lines[-1].strip() if lines else "no output"
+        return _COLOURS.sub("", lines[-1]).strip() if lines else "no output"
 
 
 def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
@@ -62,8 +69,8 @@ def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
         UpError: A port is taken, the folder cannot be written, a process ended by itself.
         SettingsError: Live mode without a token.
     """
-    if settings.mode == "live" and settings.access_token is None:
-        open_graph_api(settings)
+    if settings.mode == "live":
+        open_graph_api(settings).close()
     if dagster_port is not None:
         _check_port(dagster_port, "--dagster-port")
     try:
@@ -104,11 +111,18 @@ def _announce(settings: Settings, port: int, loaded: Receipt | None) -> None:
     print(f"  Dagster UI   http://{_HOST}:{port}/asset-groups")
     if loaded is not None or snapshot.exists():
         print(f"  Data         {snapshot}")
-        print(f'               duckdb -readonly {snapshot} "SELECT * FROM campaign_insights LIMIT 10"')
+        code = f"import duckdb; duckdb.connect({str(snapshot)!r}, read_only=True).sql('FROM campaign_insights').show()"
+        print(f"  Look at it   {_shown(Path(sys.executable))} -c {shlex.quote(code)}")
     print("  Refresh      today and yesterday, every 30 minutes")
     print(f"  Logs         {(settings.home / 'logs').resolve()}")
     print()
     print("Ctrl-C stops everything.", flush=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as it can be typed here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 @contextmanager
@@ -203,7 +217,7 @@ def _check_port(port: int, option: str) -> None:
         try:
             probe.bind((_HOST, port))
         except OSError as error:
-            raise UpError(
+            raise PortTakenError(
                 f"Port {port} cannot be used ({error.strerror}); end the program that has it, or choose another with {option}."
             ) from None
 

@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import Queue
 
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import Report
@@ -16,7 +17,6 @@ from meta_insights_pipeline.graph_api import report_runs
 from meta_insights_pipeline.graph_api.client import GraphApi, read_object
 from meta_insights_pipeline.graph_api.errors import (
     AuthError,
-    BadRequestError,
     GraphApiError,
     ReportRunError,
     TransientError,
@@ -32,13 +32,28 @@ _INVALID_CURSOR = 2642
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What became of a task: its pages, or the reason why there are none."""
+class Try:
+    """One attempt at a task; a report that Meta gave up is asked for a second time, and its first pages are worthless."""
 
     task: Task
-    collected_at: datetime
+    number: int
+    asked_at: datetime
     """When (UTC) it was asked; the numbers are at least as new."""
-    pages: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A page that has come in and lies on disk."""
+
+    attempt: Try
+    page: Path
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a task: all pages of its last attempt have arrived, or there is a reason why not."""
+
+    attempt: Try
     error: GraphApiError | None = None
 
 
@@ -69,22 +84,32 @@ class Collector:
                     counts[account.id] = count
         return counts
 
-    def collect(self, tasks: Sequence[Task]) -> Iterator[Answer]:
-        """Make every request and give each one's answer as it comes in.
+    def collect(self, tasks: Sequence[Task]) -> Iterator[Arrival | Answer]:
+        """Make every request; give each page as it comes in, and one answer a task.
 
         A task that fails is an answer too. Once the token is refused, the tasks that are left fail without a call.
         """
+        events: Queue[Arrival | Answer | BaseException] = Queue()
         with ThreadPoolExecutor(self._threads, thread_name_prefix="collect") as pool:
-            futures: list[Future[Answer]] = [
-                pool.submit(self._answer, task, f"{number:05d}") for number, task in enumerate(tasks)
-            ]
+            for number, task in enumerate(tasks):
+                pool.submit(self._work, task, f"{number:05d}", events)
+            answers = 0
             try:
-                for future in as_completed(futures):
-                    yield future.result()
+                while answers < len(tasks):
+                    event = events.get()
+                    if isinstance(event, BaseException):
+                        raise event
+                    answers += isinstance(event, Answer)
+                    yield event
             finally:
                 self._stop.set()
-                for future in futures:
-                    future.cancel()
+                pool.shutdown(cancel_futures=True)
+
+    def _work(self, task: Task, name: str, events: "Queue[Arrival | Answer | BaseException]") -> None:
+        try:
+            events.put(self._answer(task, name, events.put))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the one who waits for the answer must get it
+            events.put(error)
 
     def _count_ads(self, account: AdAccount) -> int | None:
         parameters = {"fields": "id", "limit": "1", "summary": "true", "effective_status": '["ACTIVE"]'}
@@ -96,31 +121,27 @@ class Collector:
         total = (answer.get("summary") or {}).get("total_count")
         return int(total) if total is not None else None
 
-    def _answer(self, task: Task, name: str) -> Answer:
-        asked_at = datetime.now(UTC)
-        if self._stop.is_set():
-            return Answer(task, asked_at, error=AuthError("Not asked for, since the token was refused before."))
-        try:
-            return Answer(task, asked_at, pages=tuple(self._fetch(task, name)))
-        except GraphApiError as error:
-            if isinstance(error, AuthError):
-                self._stop.set()
-            log.error("%s: %s", task, error)
-            return Answer(task, asked_at, error=error)
+    def _answer(self, task: Task, name: str, arrived: Callable[[Arrival], None]) -> Answer:
+        """A report that Meta gave up, or a list whose cursor went bad, is asked for once more."""
+        for number in (1, 2):
+            attempt = Try(task, number, datetime.now(UTC))
+            if self._stop.is_set():
+                return Answer(attempt, AuthError("Not asked for, since the token was refused before."))
+            try:
+                self._fetch(attempt, f"{name}-{number}", arrived)
+                return Answer(attempt)
+            except GraphApiError as error:
+                if number == 1 and _may_help_to_ask_again(error):
+                    log.warning("%s: asked for once more. %s", task, error)
+                    continue
+                if isinstance(error, AuthError):
+                    self._stop.set()
+                log.error("%s: %s", task, error)
+                return Answer(attempt, error)
+        raise AssertionError("a second attempt always answers")
 
-    def _fetch(self, task: Task, name: str) -> list[Path]:
-        """The pages of a task; a report that Meta gave up, or a list whose cursor went bad, is asked for once more."""
-        try:
-            return self._fetch_once(task, name)
-        except (TransientError, ReportRunError) as error:
-            log.warning("%s: asked for once more. %s", task, error)
-        except BadRequestError as error:
-            if error.code != _INVALID_CURSOR:
-                raise
-            log.warning("%s: read once more from the first page. %s", task, error)
-        return self._fetch_once(task, name)
-
-    def _fetch_once(self, task: Task, name: str) -> list[Path]:
+    def _fetch(self, attempt: Try, name: str, arrived: Callable[[Arrival], None]) -> None:
+        task = attempt.task
         parameters = task.report.request_parameters(task.days.since, task.days.until)
         path, paging = f"{task.account.node}/insights", {"limit": str(PAGE_ROWS)}
         kind = "insights_page"
@@ -131,13 +152,16 @@ class Collector:
             log.info("%s: report run %s", task, run_id)
             report_runs.wait_until_ready(self._api, run_id, self._poll)
             path, kind = f"{run_id}/insights", "report_page"
-        pages = []
-        for number, page in enumerate(follow_pages(self._api, path, paging, kind=kind)):
+        number = 0
+        for number, page in enumerate(follow_pages(self._api, path, paging, kind=kind), start=1):
             file = self._folder / f"{name}-{number:05d}.json"
             file.write_bytes(page.rows)
-            pages.append(file)
-        log.info("%s: %d pages", task, len(pages))
-        return pages
+            arrived(Arrival(attempt, file))
+        log.info("%s: %d pages", task, number)
+
+
+def _may_help_to_ask_again(error: GraphApiError) -> bool:
+    return isinstance(error, TransientError | ReportRunError) or error.code == _INVALID_CURSOR
 
 
 def expected_rows(ads: dict[str, int], reports: Sequence[Report]) -> dict[tuple[str, str], float]:

@@ -75,7 +75,7 @@ def spend_text(inspection: TableInspection) -> str:
 
 
 def preview(inspection: TableInspection) -> str:
-    """The rows with the most spend of the newest day, as a Markdown table."""
+    """The rows with the most impressions of the newest day, as a Markdown table."""
     if not inspection.preview:
         return "No rows."
     columns = [name for name in inspection.preview[0] if any(row[name] for row in inspection.preview)]

@@ -148,34 +148,72 @@ def known_errors() -> dict[tuple[int, int | None], KnownError]:
     }
 
 
-# Cases for which Meta uses a code that means something else too; only the text tells them apart.
+@dataclass(frozen=True)
+class _ByText:
+    """A case for which Meta uses a code that means something else too; only the text tells them apart."""
+
+    codes: tuple[int, ...]
+    text: str
+    known: KnownError
+
+
 _BY_TEXT = (
-    ((1, 100), "reduce the amount of data", "too_much_data"),
-    ((100,), "cannot include", "transient"),
-    ((100,), "missing permissions", "permission"),
-    ((100,), "appsecret_proof", "auth"),
-    ((2500,), "active access token", "auth"),
+    _ByText(
+        (1, 100),
+        "reduce the amount of data",
+        KnownError("too_much_data", "the answer would hold too much data", "ask for fewer days or entities or fields"),
+    ),
+    _ByText((100,), "cannot include", KnownError("transient", "Meta mixed up a report's summary", "try again")),
+    _ByText(
+        (100,),
+        "missing permissions",
+        KnownError(
+            "permission", "the token lacks a permission", "assign the ad account to the token's user with ads_read"
+        ),
+    ),
+    _ByText(
+        (100,),
+        "appsecret_proof",
+        KnownError(
+            "auth", "the appsecret_proof is wrong or missing", "set META_APP_SECRET to the secret of the token's app"
+        ),
+    ),
+    _ByText(
+        (2500,), "active access token", KnownError("auth", "the access token is missing", "check META_ACCESS_TOKEN")
+    ),
 )
+
+
+def _by_text(code: int, subcode: int | None, message: str) -> KnownError | None:
+    lowered = message.lower()
+    for case in _BY_TEXT:
+        if code in case.codes and subcode is None and case.text in lowered:
+            return case.known
+    return None
+
+
+def _known(code: int | None, subcode: int | None, message: str, *, is_transient: bool) -> KnownError | None:
+    """What is known of an error, or None when nothing is that fits."""
+    if code is None:
+        return None
+    table = known_errors()
+    exact = _by_text(code, subcode, message) or (table.get((code, subcode)) if subcode is not None else None)
+    if exact is not None:
+        return exact
+    known = table.get((code, None))
+    # No subcode or an unknown one, and Meta itself calls the refusal passing.
+    passing = known is not None and is_transient and known.error_class in ("bad_request", "not_found")
+    return None if passing else known
 
 
 def error_class(code: int | None, subcode: int | None, message: str, *, is_transient: bool, http_status: int) -> str:
     """The class of an error, as named in the table of error codes."""
-    if code is None:
-        return "transient" if http_status >= 500 or is_transient else "bad_request"
-    lowered = message.lower()
-    for codes, text, name in _BY_TEXT:
-        if code in codes and subcode is None and text in lowered:
-            return name
-    table = known_errors()
-    exact = table.get((code, subcode)) if subcode is not None else None
-    known = exact or table.get((code, None))
+    known = _known(code, subcode, message, is_transient=is_transient)
     if known is not None:
-        # No subcode or an unknown one, and Meta itself calls the refusal passing.
-        passing = exact is None and is_transient and known.error_class in ("bad_request", "not_found")
-        return "transient" if passing else known.error_class
-    if 200 <= code <= 299:
+        return known.error_class
+    if code is not None and 200 <= code <= 299:
         return "permission"
-    if 80000 <= code <= 80099:
+    if code is not None and 80000 <= code <= 80099:
         return "throttle"
     return "transient" if is_transient or http_status >= 500 else "bad_request"
 
@@ -194,18 +232,17 @@ def error_from_envelope(
     # A report run that failed without a subcode says 0.
     code, subcode = _int(envelope.get("code")), _int(envelope.get("error_subcode")) or None
     text = str(envelope.get("message") or "no message")
-    name = error_class(code, subcode, text, is_transient=bool(envelope.get("is_transient")), http_status=http_status)
-    table = known_errors()
-    known = (table.get((code, subcode)) or table.get((code, None))) if code is not None else None
-    matches = known is not None and known.error_class == name
-    meaning = f": {known.meaning}" if known is not None and matches else ""
+    passing = bool(envelope.get("is_transient"))
+    known = _known(code, subcode, text, is_transient=passing)
+    name = error_class(code, subcode, text, is_transient=passing, http_status=http_status)
+    meaning = f": {known.meaning}" if known is not None else ""
     return _CLASSES[name](
         f"{call} was refused{meaning}. Meta says: {text}",
         code=code,
         subcode=subcode,
         http_status=http_status,
         fbtrace_id=envelope.get("fbtrace_id"),
-        remedy=known.remedy if known is not None and matches else None,
+        remedy=known.remedy if known is not None else None,
         retry_after=retry_after,
     )
 

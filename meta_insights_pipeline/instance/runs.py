@@ -5,8 +5,10 @@ from pathlib import Path
 import dagster as dg
 
 from meta_insights_pipeline.sync import forget_dead, is_dead
+from meta_insights_pipeline.warehouse.schema import tables
 
 JOB = "sync_insights"
+_TABLES = frozenset(dg.AssetKey(table.name) for table in tables())
 _GOING = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -22,7 +24,10 @@ def running_syncs(instance: dg.DagsterInstance, home: Path) -> list[str]:
     A sync that was killed leaves its run as "started" for ever, which would stop the schedule; such runs are marked as failed.
     """
     going = []
-    for run in instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=_GOING)):
+    for run in instance.get_runs(dg.RunsFilter(statuses=_GOING)):
+        # A run that was started from an asset's page belongs to a job that Dagster makes up, and names its assets.
+        if run.job_name != JOB and not _TABLES & set(run.asset_selection or ()):
+            continue
         if is_dead(home, run.run_id):
             forget_dead(home, run.run_id)
             instance.report_run_failed(

@@ -120,7 +120,8 @@ def _days(connection: duckdb.DuckDBPyConnection, table: Table, name: str, within
 def _preview(
     connection: duckdb.DuckDBPyConnection, table: Table, name: str, within: str
 ) -> tuple[Mapping[str, str], ...]:
-    order = "value" if table.name == ACTIONS_TABLE else "spend"
+    # By impressions and not by spend: amounts of different currencies cannot be compared.
+    order = "value" if table.name == ACTIONS_TABLE else "impressions"
     cursor = connection.execute(
         f"SELECT * FROM {name} WHERE {within} ORDER BY date_start DESC, {order} DESC LIMIT {PREVIEW_ROWS}"
     )

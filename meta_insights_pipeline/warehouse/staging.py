@@ -5,8 +5,8 @@ the typed reader refuses (an empty text for instance), the slice is read again a
 Files, and not tables, since DuckDB keeps a table that was dropped inside a transaction in memory until its end.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from meta_insights_pipeline.warehouse.schema import CHANGED_AT, DECIMAL, actions
 from meta_insights_pipeline.warehouse.sql import literal, parquet
 
 # Bytes of pages that are read together: enough to keep both readers busy, few enough for a small memory.
-BYTES_AT_ONCE = 10_000_000
+BYTES_AT_ONCE = 8_000_000
 _MAX_OBJECT_BYTES = 2_000_000
 _RAW = "raw_rows"
 _UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
@@ -57,8 +57,21 @@ class Staged:
     """Rows that came on two pages; one of each was kept."""
 
 
+@dataclass
+class Draft:
+    """A slice whose pages are still coming."""
+
+    part: Slice
+    pages: list[Path] = field(default_factory=list)
+    """Pages that wait to be read with others."""
+    size: int = 0
+    facts: list[Path] = field(default_factory=list)
+    actions: list[Path] = field(default_factory=list)
+    rows: int = 0
+
+
 class Staging:
-    """Reads slices with an in-memory database of its own."""
+    """Reads slices with an in-memory database of its own; pages are read as soon as enough of them have come."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         """Name the folder into which the typed rows go; it must exist."""
@@ -66,21 +79,48 @@ class Staging:
         self._folder = folder
         self._files = 0
 
-    def stage(self, part: Slice, pages: Sequence[Path]) -> Staged:
+    def stage(self, part: Slice, pages: Iterable[Path]) -> Staged:
         """Read the pages of one slice, each a file with a JSON array of rows.
 
         Raises:
             StagingError: A page cannot be read, or holds rows that were not asked for.
         """
-        facts, actions, rows = [], [], 0
-        for some in _batches(pages):
-            self._read_pages(part, some)
-            facts.append(self._copy(self._facts(part)))
-            if part.report.action_fields:
-                actions.append(self._copy(self._actions(part)))
-            rows += self._count(f"SELECT count(*) FROM {_RAW}")
-            self._connection.execute(f"DROP TABLE {_RAW}")
-        return self._without_repeats(Staged(part, tuple(facts), tuple(actions), rows))
+        draft = Draft(part)
+        for page in pages:
+            self.add(draft, page)
+        return self.finish(draft)
+
+    def add(self, draft: Draft, page: Path) -> None:
+        """Take a page of a slice; it must stay in place until the slice is finished.
+
+        Raises:
+            StagingError: As `stage`.
+        """
+        draft.pages.append(page)
+        draft.size += page.stat().st_size
+        if draft.size >= BYTES_AT_ONCE:
+            self._flush(draft)
+
+    def finish(self, draft: Draft) -> Staged:
+        """All pages have come.
+
+        Raises:
+            StagingError: As `stage`.
+        """
+        self._flush(draft)
+        return self._without_repeats(Staged(draft.part, tuple(draft.facts), tuple(draft.actions), draft.rows))
+
+    def _flush(self, draft: Draft) -> None:
+        if not draft.pages:
+            return
+        part = draft.part
+        self._read_pages(part, draft.pages)
+        draft.facts.append(self._copy(self._facts(part)))
+        if part.report.action_fields:
+            draft.actions.append(self._copy(self._actions(part)))
+        draft.rows += self._count(f"SELECT count(*) FROM {_RAW}")
+        self._connection.execute(f"DROP TABLE {_RAW}")
+        draft.pages, draft.size = [], 0
 
     def _read_pages(self, part: Slice, pages: Sequence[Path]) -> None:
         try:
@@ -170,21 +210,6 @@ class Staging:
                 f"{part}: Meta answered {row[0]} rows that were not asked for "
                 f"(account {row[1]}, days {row[2]} to {row[3]}, {row[4]} without an id)."
             )
-
-
-def _batches(pages: Sequence[Path]) -> Iterator[list[Path]]:
-    """The pages in groups of at most `BYTES_AT_ONCE`, or of one page that is larger."""
-    batch: list[Path] = []
-    size = 0
-    for page in pages:
-        more = page.stat().st_size
-        if batch and size + more > BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-        batch.append(page)
-        size += more
-    if batch:
-        yield batch
 
 
 def _json_type(field: Field, report: Report, *, typed: bool) -> str:

@@ -9,7 +9,7 @@ import pytest
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
 from meta_insights_pipeline.collector.accounts import NoAccountError, find_accounts
-from meta_insights_pipeline.collector.collect import Answer, Collector
+from meta_insights_pipeline.collector.collect import Answer, Arrival, Collector
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.plan import plan
 from meta_insights_pipeline.graph_api.errors import AuthError, PermissionDeniedError, ReportRunError, TooMuchDataError
@@ -19,6 +19,11 @@ from meta_insights_pipeline_tests.live import TOKEN, Live, live
 
 
 def collect(home: Live, folder: Path, levels: list[Level] | None = None, days: int = 3) -> list[Answer]:
+    """Collect the last days of all accounts and give the answers."""
+    return [event for event in events(home, folder, levels, days) if isinstance(event, Answer)]
+
+
+def events(home: Live, folder: Path, levels: list[Level] | None = None, days: int = 3) -> list[Arrival | Answer]:
     """Collect the last days of all accounts, as asynchronous reports."""
     today = home.at.date()
     reports = reports_of_levels(levels) if levels else builtin_reports()
@@ -30,15 +35,13 @@ def collect(home: Live, folder: Path, levels: list[Level] | None = None, days: i
 
 def test_every_task_is_answered_by_pages_without_token_or_paging(tmp_path: Path) -> None:
     with live(tmp_path) as home:
-        answers = collect(home, tmp_path)
-    assert len(answers) == 2 * 4
-    assert all(answer.error is None for answer in answers)
-    for answer in answers:
-        for page in answer.pages:
-            text = page.read_text("utf-8")
-            assert TOKEN not in text
-            assert "paging" not in text
-            assert isinstance(json.loads(text), list)
+        arrivals = [event for event in events(home, tmp_path) if isinstance(event, Arrival)]
+    assert len({arrival.attempt.task for arrival in arrivals}) == 2 * 4
+    for arrival in arrivals:
+        text = arrival.page.read_text("utf-8")
+        assert TOKEN not in text
+        assert "paging" not in text
+        assert isinstance(json.loads(text), list)
 
 
 @pytest.mark.parametrize("action", ["job_failed", "job_skipped"])
@@ -52,7 +55,7 @@ def test_a_report_that_meta_gave_up_once_is_asked_for_again(tmp_path: Path, acti
 def test_a_report_that_never_ends_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         home.simulator.faults.add("stuck_at_100_running", times=None, path=f"act_{home.world.accounts[0].id}")
-        answers = {answer.task.account.id: answer for answer in collect(home, tmp_path, [Level.AD])}
+        answers = {answer.attempt.task.account.id: answer for answer in collect(home, tmp_path, [Level.AD])}
     first, second = (account.id for account in home.world.accounts)
     assert isinstance(answers[first].error, ReportRunError)
     assert answers[second].error is None
@@ -77,7 +80,7 @@ def test_one_account_without_permission_does_not_stop_the_other(tmp_path: Path) 
         forbidden = home.world.accounts[0].id
         home.simulator.faults.add("graph_error", path=f"act_{forbidden}/insights", code=200, status=403, times=None)
         answers = collect(home, tmp_path)
-    errors = {answer.task.account.id for answer in answers if answer.error is not None}
+    errors = {answer.attempt.task.account.id for answer in answers if answer.error is not None}
     assert errors == {forbidden}
     assert all(isinstance(answer.error, PermissionDeniedError) for answer in answers if answer.error is not None)
 
