@@ -140,6 +140,11 @@ class Collector:
                 return Answer(attempt, error)
         raise AssertionError("a second attempt always answers")
 
+    def _pause(self, seconds: float) -> None:
+        """Wait for a report, but no longer than somebody waits for this collector."""
+        if self._stop.wait(seconds):
+            raise ReportRunError("The wait for a report was given up, since the sync ended before.")
+
     def _fetch(self, attempt: Try, name: str, arrived: Callable[[Arrival], None]) -> None:
         task = attempt.task
         parameters = task.report.request_parameters(task.days.since, task.days.until)
@@ -150,7 +155,7 @@ class Collector:
         else:
             run_id = report_runs.submit(self._api, task.account.node, parameters)
             log.info("%s: report run %s", task, run_id)
-            report_runs.wait_until_ready(self._api, run_id, self._poll)
+            report_runs.wait_until_ready(self._api, run_id, self._poll, sleep=self._pause)
             path, kind = f"{run_id}/insights", "report_page"
         number = 0
         for number, page in enumerate(follow_pages(self._api, path, paging, kind=kind), start=1):

@@ -49,6 +49,14 @@ def test_a_late_tick_asks_for_the_days_of_its_own_time(home: Path, kept_instance
     assert window(tick(kept_instance, datetime(2026, 10, 1, 8, 0, tzinfo=UTC))) == ("2026-09-30", "2026-10-01")
 
 
+def _somebody_elses() -> dg.JobDefinition:
+    @dg.job
+    def theirs() -> None:
+        pass
+
+    return theirs
+
+
 def test_before_the_first_sync_every_zone_on_earth_is_covered(home: Path, kept_instance: dg.DagsterInstance) -> None:
     assert window(tick(kept_instance)) == ("2026-11-21", "2026-11-23")
     assert not home.exists()
@@ -60,6 +68,20 @@ def test_a_tick_is_skipped_while_a_sync_is_going(home: Path, kept_instance: dg.D
         answer = tick(kept_instance)
     assert isinstance(answer, dg.SkipReason)
     assert run.run_id in str(answer.skip_message)
+
+
+def test_a_run_that_was_started_from_an_assets_page_counts_too(
+    home: Path, kept_instance: dg.DagsterInstance
+) -> None:
+    job = defs().resolve_implicit_global_asset_job_def()
+    selection = frozenset([dg.AssetKey("ad_insights")])
+    run = kept_instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, asset_selection=selection)
+    assert run.job_name != "sync_insights"
+    assert isinstance(tick(kept_instance), dg.SkipReason)
+    kept_instance.report_run_failed(run)
+    kept_instance.create_run_for_job(_somebody_elses(), status=dg.DagsterRunStatus.STARTED)
+    assert isinstance(tick(kept_instance), dg.RunRequest)
+    assert not home.exists()
 
 
 def test_a_sync_that_was_killed_does_not_stop_the_schedule_and_is_marked_as_failed(

@@ -148,10 +148,11 @@ def test_text_says_nothing_with_other_codes_or_with_a_subcode(
     assert _classified(code, subcode, text) is expected
 
 
-def test_the_meaning_and_remedy_of_a_code_are_not_told_where_the_text_says_something_else() -> None:
+def test_where_the_text_decides_the_meaning_and_remedy_are_those_of_the_text() -> None:
     error = error_from_envelope({"code": 100, "message": "(#100) Missing permissions"}, http_status=400, call="GET /x")
-    assert error.message == "GET /x was refused. Meta says: (#100) Missing permissions"
-    assert error.remedy is None
+    assert error.message == "GET /x was refused: the token lacks a permission. Meta says: (#100) Missing permissions"
+    assert error.remedy is not None
+    assert "ads_read" in error.remedy
 
 
 def test_a_wrong_proof_is_an_error_of_authentication(world: World) -> None:
