@@ -4,7 +4,6 @@ The processes are those of a Dagster deployment (code server, webserver, daemon)
 """
 
 import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -111,8 +110,8 @@ def _announce(settings: Settings, port: int, loaded: Receipt | None) -> None:
     print(f"  Dagster UI   http://{_HOST}:{port}/asset-groups")
     if loaded is not None or snapshot.exists():
         print(f"  Data         {snapshot}")
-        code = f"import duckdb; duckdb.connect({str(snapshot)!r}, read_only=True).sql('FROM campaign_insights').show()"
-        print(f"  Look at it   {_shown(Path(sys.executable))} -c {shlex.quote(code)}")
+        query = f"duckdb.connect('{_shown(snapshot)}', read_only=True).sql('FROM campaign_insights').show()"
+        print(f'  Look at it   {_shown(Path(sys.executable))} -c "import duckdb; {query}"')
     print("  Refresh      today and yesterday, every 30 minutes")
     print(f"  Logs         {(settings.home / 'logs').resolve()}")
     print()

@@ -70,9 +70,7 @@ def test_a_tick_is_skipped_while_a_sync_is_going(home: Path, kept_instance: dg.D
     assert run.run_id in str(answer.skip_message)
 
 
-def test_a_run_that_was_started_from_an_assets_page_counts_too(
-    home: Path, kept_instance: dg.DagsterInstance
-) -> None:
+def test_a_run_that_was_started_from_an_assets_page_counts_too(home: Path, kept_instance: dg.DagsterInstance) -> None:
     job = defs().resolve_implicit_global_asset_job_def()
     selection = frozenset([dg.AssetKey("ad_insights")])
     run = kept_instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, asset_selection=selection)
