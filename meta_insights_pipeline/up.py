@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
+from typing import Self
 
 import requests
 
@@ -80,14 +81,38 @@ def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
     if dagster_port is None:
         return 0 if _load(settings, days) else 1
     make_databases(home)
-    with _stopped_by_signal() as stop, _children(settings, home, dagster_port) as children:
+    with _stopped_by_signal() as stop, _Children(settings.home / "logs") as children:
+        code_port = _free_port()
+        workspace = home / "workspace.yaml"
+        workspace.write_text(
+            f"load_from:\n  - grpc_server: {{host: {_HOST}, port: {code_port}, location_name: {LOCATION}}}\n", "utf-8"
+        )
+        children.start("code-server", _code_server(code_port))
+        children.start("webserver", _webserver(dagster_port, workspace))
         loaded = _load(settings, days)
         _wait_for_ui(children, dagster_port, stop)
         if not stop.is_set():
+            # Not before: a daemon that finds no code server looks again only after a minute, and a tick would be lost.
+            children.start("daemon", [_binary("dagster-daemon"), "run", "--workspace", str(workspace)])
             _announce(settings, dagster_port, loaded)
-        _watch(children, stop)
+        while not stop.wait(0.5):
+            children.check()
     print("Stopped.")
     return 0
+
+
+def _binary(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _code_server(port: int) -> list[str]:
+    module = ("--module-name", "meta_insights_pipeline.definitions", "--location-name", LOCATION)
+    return [_binary("dagster"), "api", "grpc", "--host", _HOST, "--port", str(port), *module]
+
+
+def _webserver(port: int, workspace: Path) -> list[str]:
+    where = ("--host", _HOST, "--port", str(port), "--workspace", str(workspace))
+    return [_binary("dagster-webserver"), *where, "--code-server-log-level", "warning"]
 
 
 def _load(settings: Settings, days: int) -> Receipt | None:
@@ -124,65 +149,60 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-@contextmanager
-def _children(settings: Settings, home: Path, port: int) -> Iterator[list[_Child]]:
-    """Dagster's three processes, ended when the block ends."""
-    logs = settings.home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    code_port = _free_port()
-    workspace = home / "workspace.yaml"
-    workspace.write_text(
-        f"load_from:\n  - grpc_server: {{host: {_HOST}, port: {code_port}, location_name: {LOCATION}}}\n", "utf-8"
-    )
-    binaries = Path(sys.executable).parent
-    commands = {
-        "code-server": [
-            *(str(binaries / "dagster"), "api", "grpc", "--host", _HOST, "--port", str(code_port)),
-            *("--module-name", "meta_insights_pipeline.definitions", "--location-name", LOCATION),
-        ],
-        "webserver": [
-            *(str(binaries / "dagster-webserver"), "--host", _HOST, "--port", str(port)),
-            *("--workspace", str(workspace), "--code-server-log-level", "warning"),
-        ],
-        "daemon": [str(binaries / "dagster-daemon"), "run", "--workspace", str(workspace)],
-    }
-    children: list[_Child] = []
-    try:
-        for name, command in commands.items():
-            log = logs / f"{name}.log"
-            with log.open("wb") as output:
-                # A session of its own: Ctrl-C comes to this process alone, which then ends the others in order.
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-                )
-            children.append(_Child(name, process, log))
-        yield children
-    finally:
-        _end(children)
+class _Children:
+    """Dagster's processes, ended in order when the block ends."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._children: list[_Child] = []
+
+    def __enter__(self) -> Self:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for child in reversed(self._children):
+            with suppress(ProcessLookupError):
+                child.process.terminate()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for child in reversed(self._children):
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+    def start(self, name: str, command: list[str]) -> None:
+        """Start a process whose output goes to a log of its own."""
+        log = self._logs / f"{name}.log"
+        with log.open("wb") as output:
+            # A session of its own: Ctrl-C comes to this process alone, which then ends the others in order.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            )
+        self._children.append(_Child(name, process, log))
+
+    def check(self) -> None:
+        """See that all are alive.
+
+        Raises:
+            UpError: One has ended by itself.
+        """
+        for child in self._children:
+            code = child.process.poll()
+            if code is not None:
+                raise UpError(f"Dagster's {child.name} ended with code {code}: {child.tail()} See {child.log}.")
 
 
-def _end(children: list[_Child]) -> None:
-    for child in reversed(children):
-        with suppress(ProcessLookupError):
-            child.process.terminate()
-    deadline = time.monotonic() + _STOP_SECONDS
-    for child in reversed(children):
-        try:
-            child.process.wait(max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.process.kill()
-            child.process.wait()
-
-
-def _wait_for_ui(children: list[_Child], port: int, stop: threading.Event) -> None:
+def _wait_for_ui(children: _Children, port: int, stop: threading.Event) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not stop.is_set():
-        _check_children(children)
+        children.check()
         with suppress(requests.RequestException):
             if _location_is_loaded(port):
                 return
         if time.monotonic() > deadline:
-            raise UpError(f"Dagster's UI did not come up within {_START_SECONDS:.0f} s; see {children[1].log}.")
+            raise UpError(f"Dagster's UI did not come up within {_START_SECONDS:.0f} s; see the logs beside the data.")
         stop.wait(0.1)
 
 
@@ -195,18 +215,6 @@ def _location_is_loaded(port: int) -> bool:
         and (entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation"
         for entry in entries
     )
-
-
-def _watch(children: list[_Child], stop: threading.Event) -> None:
-    while not stop.wait(0.5):
-        _check_children(children)
-
-
-def _check_children(children: list[_Child]) -> None:
-    for child in children:
-        code = child.process.poll()
-        if code is not None:
-            raise UpError(f"Dagster's {child.name} ended with code {code}: {child.tail()} See {child.log}.")
 
 
 def _check_port(port: int, option: str) -> None:

@@ -101,6 +101,11 @@ def test_the_ui_has_the_data_runs_any_range_of_any_levels_and_ends_with_its_chil
         )["schedulesOrError"]["results"]
         assert schedules == [{"name": "sync_every_30_minutes", "scheduleState": {"status": "RUNNING"}}]
 
+        # The daemon knows the code location from its first moment, or the schedule would miss a tick.
+        daemon_log = home / "logs" / "daemon.log"
+        wait_for(lambda: "Instance is configured" in daemon_log.read_text("utf-8"), 60, "the daemon")
+        assert "Error loading" not in daemon_log.read_text("utf-8")
+
         # A range of days, two levels, one run: what the UI sends for "launch as a single run".
         since, until = TODAY - timedelta(days=9), TODAY - timedelta(days=7)
         launched = running.ask(
