@@ -52,21 +52,31 @@ class MergeCounts:
         return self.inserted + self.updated + self.removed
 
 
-def merge_slice(connection: duckdb.DuckDBPyConnection, staged: Staged, run_id: str) -> dict[str, MergeCounts]:
-    """Merge a staged slice into the attached warehouse, inside the caller's transaction.
+def merge_slices(
+    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], run_id: str
+) -> dict[str, MergeCounts]:
+    """Merge staged slices into the attached warehouse, inside the caller's transaction.
 
-    A day that somebody else collected later than this slice is left alone: newer numbers win, whichever run writes first.
+    A day that somebody else collected later than its slice is left alone: newer numbers win, whichever run writes first.
 
     Returns:
         Counts by table.
     """
-    part = staged.part
-    newer = _newer_days(connection, part)
-    table = fact_table(part.report)
-    counts = {table.name: _merge_table(connection, table, staged.facts, part, newer)}
-    if part.report.action_fields:
-        counts[ACTIONS_TABLE] = _merge_table(connection, actions_table(), staged.actions, part, newer)
-    _record_coverage(connection, staged, run_id, newer)
+    counts: dict[str, MergeCounts] = {}
+    first_loads: dict[str, tuple[Table, list[Path]]] = {}
+    for item in staged:
+        newer = _newer_days(connection, item.part)
+        for table, files in _targets(item):
+            target = _Target(table, item.part, newer)
+            if not newer and not target.has_rows(connection):
+                # There is nothing to compare with; all slices of this kind go in together, which keeps every core busy.
+                first_loads.setdefault(table.name, (table, []))[1].extend(files)
+                continue
+            counts[table.name] = counts.get(table.name, MergeCounts()) + target.merge(connection, files)
+        _record_coverage(connection, item, run_id, newer)
+    for table, pooled in first_loads.values():
+        inserted = _insert(connection, table, parquet(pooled)) if pooled else 0
+        counts[table.name] = counts.get(table.name, MergeCounts()) + MergeCounts(read=inserted, inserted=inserted)
     return counts
 
 
@@ -93,48 +103,84 @@ def _newer_days(connection: duckdb.DuckDBPyConnection, part: Slice) -> str:
     return ", ".join(literal(row[0]) for row in rows)
 
 
-def _merge_table(
-    connection: duckdb.DuckDBPyConnection, table: Table, files: Sequence[Path], part: Slice, newer: str
-) -> MergeCounts:
-    target = f'{ALIAS}."{table.name}"'
-    # The plain bounds let DuckDB skip every block of other days, so that the cost follows the slice and not the table.
-    scope = f"date_start BETWEEN {literal(part.since)} AND {literal(part.until)}"
-    scope += f" AND date_start NOT IN ({newer})" if newer else ""
-    mine = f"{scope} AND account_id = {literal(part.account_id)}"
-    mine += f" AND level = {literal(part.report.level.value)}" if table.name == ACTIONS_TABLE else ""
-    known = _row(connection, f"SELECT count(*) FROM (SELECT 1 FROM {target} WHERE {mine} LIMIT 1)")[0]
-    if not files:
-        return MergeCounts(removed=_row(connection, f"DELETE FROM {target} WHERE {mine}")[0] if known else 0)
-    staged = f"(SELECT * FROM {parquet(files)} WHERE {scope})"
-    columns = ", ".join(f'"{name}"' for name in table.stored)
-    if not known:
-        read = _row(connection, f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {staged}")[0]
-        return MergeCounts(read=read, inserted=read)
+def _targets(staged: Staged) -> list[tuple[Table, tuple[Path, ...]]]:
+    targets = [(fact_table(staged.part.report), staged.facts)]
+    if staged.part.report.action_fields:
+        targets.append((actions_table(), staged.actions))
+    return targets
 
-    same = " AND ".join(f't."{name}" = s."{name}"' for name in table.key)
-    differs = " OR ".join(f't."{name}" IS DISTINCT FROM s."{name}"' for name in table.values)
-    first = table.key[0]
-    read, inserted, updated, removed = _row(
-        connection,
-        f'SELECT count(s."{first}"), count(*) FILTER (t."{first}" IS NULL), '
-        f'count(*) FILTER (t."{first}" IS NOT NULL AND s."{first}" IS NOT NULL AND ({differs})), '
-        f'count(*) FILTER (s."{first}" IS NULL) '
-        f"FROM {staged} s FULL JOIN (SELECT * FROM {target} WHERE {mine}) t ON {same}",
-    )
-    if removed:
-        connection.execute(
-            f"DELETE FROM {target} AS t WHERE {mine} AND NOT EXISTS (SELECT 1 FROM {staged} s WHERE {same})"
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, staged: str) -> int:
+    columns = ", ".join(f'"{name}"' for name in table.stored)
+    return _row(connection, f'INSERT INTO {ALIAS}."{table.name}" ({columns}) SELECT {columns} FROM {staged}')[0]
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The rows of a table that a slice answers for."""
+
+    table: Table
+    part: Slice
+    newer: str
+    """Days that are not the slice's to change, as a list for IN."""
+
+    @property
+    def days(self) -> str:
+        """The slice's days as a condition.
+
+        Plain bounds let DuckDB skip every block of other days, so that the cost follows the slice and not the table.
+        """
+        bounds = f"date_start BETWEEN {literal(self.part.since)} AND {literal(self.part.until)}"
+        return bounds + (f" AND date_start NOT IN ({self.newer})" if self.newer else "")
+
+    @property
+    def rows(self) -> str:
+        """The rows as a condition."""
+        mine = f"{self.days} AND account_id = {literal(self.part.account_id)}"
+        return mine + (
+            f" AND level = {literal(self.part.report.level.value)}" if self.table.name == ACTIONS_TABLE else ""
         )
-    if inserted or updated:
-        updates = ", ".join(f'"{name}" = s."{name}"' for name in table.stored if name not in table.key)
-        values = ", ".join(f's."{name}"' for name in table.stored)
-        bounds = f"t.date_start BETWEEN {literal(part.since)} AND {literal(part.until)}"
-        connection.execute(
-            f"MERGE INTO {target} AS t USING {staged} AS s ON {same} AND {bounds} "
-            f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {updates} "
-            f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
+
+    @property
+    def name(self) -> str:
+        """The table as SQL."""
+        return f'{ALIAS}."{self.table.name}"'
+
+    def has_rows(self, connection: duckdb.DuckDBPyConnection) -> bool:
+        """Whether there is anything to compare with."""
+        return _row(connection, f"SELECT count(*) FROM (SELECT 1 FROM {self.name} WHERE {self.rows} LIMIT 1)")[0] > 0
+
+    def merge(self, connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> MergeCounts:
+        """Make the rows those of the files."""
+        if not files:
+            return MergeCounts(removed=_row(connection, f"DELETE FROM {self.name} WHERE {self.rows}")[0])
+        table, name = self.table, self.name
+        staged = f"(SELECT * FROM {parquet(files)} WHERE {self.days})"
+        same = " AND ".join(f't."{key}" = s."{key}"' for key in table.key)
+        differs = " OR ".join(f't."{value}" IS DISTINCT FROM s."{value}"' for value in table.values)
+        first = table.key[0]
+        read, inserted, updated, removed = _row(
+            connection,
+            f'SELECT count(s."{first}"), count(*) FILTER (t."{first}" IS NULL), '
+            f'count(*) FILTER (t."{first}" IS NOT NULL AND s."{first}" IS NOT NULL AND ({differs})), '
+            f'count(*) FILTER (s."{first}" IS NULL) '
+            f"FROM {staged} s FULL JOIN (SELECT * FROM {name} WHERE {self.rows}) t ON {same}",
         )
-    return MergeCounts(read, inserted, updated, read - inserted - updated, removed)
+        if removed:
+            connection.execute(
+                f"DELETE FROM {name} AS t WHERE {self.rows} AND NOT EXISTS (SELECT 1 FROM {staged} s WHERE {same})"
+            )
+        if inserted or updated:
+            columns = ", ".join(f'"{column}"' for column in table.stored)
+            updates = ", ".join(f'"{column}" = s."{column}"' for column in table.stored if column not in table.key)
+            values = ", ".join(f's."{column}"' for column in table.stored)
+            bounds = f"t.date_start BETWEEN {literal(self.part.since)} AND {literal(self.part.until)}"
+            connection.execute(
+                f"MERGE INTO {name} AS t USING {staged} AS s ON {same} AND {bounds} "
+                f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {updates} "
+                f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
+            )
+        return MergeCounts(read, inserted, updated, read - inserted - updated, removed)
 
 
 def _record_coverage(connection: duckdb.DuckDBPyConnection, staged: Staged, run_id: str, newer: str) -> None:

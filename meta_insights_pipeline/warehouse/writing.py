@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, WarehouseError, open_memory
-from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slice, record_gap
+from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gap
 from meta_insights_pipeline.warehouse.publication import publish, remove_drafts
 from meta_insights_pipeline.warehouse.schema import tables
 from meta_insights_pipeline.warehouse.sql import literal
@@ -59,9 +59,7 @@ def write(
         with warehouse.attached(connection):
             connection.execute("BEGIN")
             _claim(connection, warehouse, source)
-            for item in staged:
-                for table, counts in merge_slice(connection, item, run_id).items():
-                    written.counts[table] = written.counts.get(table, MergeCounts()) + counts
+            written.counts = merge_slices(connection, staged, run_id)
             for gap in gaps:
                 record_gap(connection, gap, run_id)
             connection.execute("COMMIT")

@@ -127,6 +127,7 @@ def test_text_decides_where_meta_uses_one_code_for_several_things(
         error = session.fails()
     assert type(error) is expected
     assert text in error.message
+    assert error.remedy
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,7 @@ def test_a_cursor_that_is_a_number_becomes_text() -> None:
         b'{"data":[1],"paging":{}',
         b'{"data":[1],"paging":{}}}',
         b'{"data":[1]"paging":{}}',
+        b'{"data":[1];"paging":{}}',
         b'{"data":[1],,"paging":{}}',
         b'{"data":[1],"paging":"text"}',
         b'{"data":[1],"paging":{"next":"x"}}',
@@ -282,6 +283,15 @@ def test_an_empty_page_with_a_next_one_is_not_the_end(skip: int, world: World) -
         assert session.calls == 5
     assert [len(json.loads(page.rows)) for page in pages] == [20, 20, 20, 20]
     assert len({(row["ad_id"], row["date_start"]) for row in rows_of(pages)}) == 80
+
+
+def test_empty_pages_at_several_places_are_not_the_end_either(world: World) -> None:
+    with talk(world) as session:
+        for skip in (0, 2, 4, 6):
+            session.simulator.faults.add("empty_page", skip=skip)
+        pages = session.pages(daily(limit="20"))
+        assert session.calls == 8
+    assert [len(json.loads(page.rows)) for page in pages] == [20, 20, 20, 20]
 
 
 def test_empty_pages_whose_cursors_move_are_passed_over(world: World) -> None:
