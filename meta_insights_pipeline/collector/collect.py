@@ -170,10 +170,10 @@ def _may_help_to_ask_again(error: GraphApiError) -> bool:
 
 
 def expected_rows(ads: dict[str, int], reports: Sequence[Report]) -> dict[tuple[str, str], float]:
-    """Rows a day to expect from the number of ads: as many at ad level, and no more than that above."""
+    """Rows a day to expect from the number of ads: as many at ad level; of the levels above it says nothing."""
     return {
         (account, report.name): float(count)
         for account, count in ads.items()
         for report in reports
-        if report.level is not Level.ACCOUNT
+        if report.level is Level.AD
     }

@@ -15,8 +15,10 @@ from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
 
 PAGE_ROWS = 500
-# Parts of at most thirty pages: reading pages one after the other is what takes time once a report is ready.
-PART_ROWS = 30 * PAGE_ROWS
+# Once a report is ready, reading its pages one after the other is what takes time. Up to thirty pages are read so, since each
+# further report costs calls; what is larger is cut into parts of twenty, which are read side by side.
+WHOLE_ROWS = 30 * PAGE_ROWS
+PART_ROWS = 20 * PAGE_ROWS
 # Longer than this, an account whose size is not known is asked for the number of its ads first, which is one call.
 UNSEEN_DAYS = 7
 
@@ -42,7 +44,7 @@ def unseen_accounts(
     accounts: Iterable[AdAccount], reports: Iterable[Report], days: DayRange, known: RowsADay
 ) -> list[AdAccount]:
     """The accounts whose size is worth a call before planning."""
-    deep = [report for report in reports if report.level is not Level.ACCOUNT]
+    deep = [report for report in reports if report.level is Level.AD]
     if days.count <= UNSEEN_DAYS or not deep:
         return []
     return [account for account in accounts if any((account.id, report.name) not in known for report in deep)]
@@ -81,7 +83,7 @@ def _is_direct(rate: float, days: DayRange) -> bool:
 
 
 def _days_a_part(rate: float, days: DayRange) -> int:
-    if math.isnan(rate) or rate * days.count <= PART_ROWS:
+    if math.isnan(rate) or rate * days.count <= WHOLE_ROWS:
         return days.count
     parts = math.ceil(rate * days.count / PART_ROWS)
     return max(1, math.ceil(days.count / parts))

@@ -33,8 +33,8 @@ def test_what_fits_on_one_page_is_asked_for_directly() -> None:
 def test_an_account_of_500_ads_is_one_report_and_one_of_2000_is_read_in_parts_side_by_side() -> None:
     assert len(plan([BERLIN], ADS, MONTH, NOW, {("1", "ad_insights"): 500.0})) == 1
     tasks = plan([BERLIN], ADS, MONTH, NOW, {("1", "ad_insights"): 2000.0})
-    assert len(tasks) == 4
-    assert all(task.days.count * 2000 <= PART_ROWS * 1.1 for task in tasks)
+    assert len(tasks) == 6
+    assert all(task.days.count * 2000 <= PART_ROWS for task in tasks)
     assert sorted(day for task in tasks for day in task.days.days) == MONTH.days
 
 
@@ -59,4 +59,5 @@ def test_the_size_of_an_account_is_asked_for_only_before_a_long_range_and_when_i
     known = {("1", report.name): 10.0 for report in DEEP}
     assert unseen_accounts([BERLIN, SYDNEY], DEEP, MONTH, known) == [SYDNEY]
     assert unseen_accounts([BERLIN], DEEP, short, {}) == []
-    assert unseen_accounts([BERLIN], reports_of_levels([Level.ACCOUNT]), MONTH, {}) == []
+    above = reports_of_levels([Level.ACCOUNT, Level.CAMPAIGN, Level.ADSET])
+    assert unseen_accounts([BERLIN], above, MONTH, {}) == []

@@ -7,7 +7,7 @@ import pytest
 
 from meta_insights_pipeline.collector.collect import THREADS
 from meta_insights_pipeline.collector.days import FIRST_ZONE
-from meta_insights_pipeline.collector.plan import PAGE_ROWS, PART_ROWS, UNSEEN_DAYS
+from meta_insights_pipeline.collector.plan import PAGE_ROWS, UNSEEN_DAYS, WHOLE_ROWS
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.graph_api.client import Timeouts
 from meta_insights_pipeline.graph_api.report_runs import PollPolicy
@@ -32,7 +32,7 @@ def words(document: str) -> str:
     ("document", "phrase"),
     [
         ("docs/how-it-works.md", f"one page of {PAGE_ROWS} rows"),
-        ("docs/how-it-works.md", f"more than {PART_ROWS:,} rows"),
+        ("docs/how-it-works.md", f"more than {WHOLE_ROWS:,} rows"),
         ("docs/how-it-works.md", f"a range of more than {UNSEEN_DAYS} days"),
         ("docs/how-it-works.md", f"{THREADS} reports are under way at a time"),
         ("docs/how-it-works.md", f"after {POLL.first:g} s"),
