@@ -1,22 +1,20 @@
 """A sync by hand: the days from the options, one recorded Dagster run in this process, its receipt."""
 
-import warnings
+import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from meta_insights_pipeline.catalog.levels import Level
-from meta_insights_pipeline.catalog.reports import reports_of_levels
 from meta_insights_pipeline.collector.accounts import NoAccountError, find_accounts
 from meta_insights_pipeline.collector.days import DayRange, days_back_range, newest_day, refresh_range
 from meta_insights_pipeline.graph_api.errors import GraphApiError
-from meta_insights_pipeline.instance.home import open_instance, prepare_dagster_home
+from meta_insights_pipeline.instance.home import prepare_dagster_home
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.sources import open_graph_api
 from meta_insights_pipeline.sync import AccountBook
 from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
-from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE
 
 
 class ManualSyncError(Exception):
@@ -107,55 +105,17 @@ def _zones(settings: Settings, accounts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _run_job(settings: Settings, days: DayRange, levels: Sequence[str], accounts: Sequence[str]) -> Receipt:
-    home = prepare_dagster_home(settings)
-    warnings.filterwarnings("ignore", module="dagster")
-    # Dagster takes a second to import, so it comes after everything that can fail at once.
-    import dagster as dg
+    prepare_dagster_home(settings)
+    # Dagster takes a second to import, so it comes after everything that can fail at once. Nothing that an import makes is
+    # garbage; looking for it all the same took a quarter of that time here.
+    gc.disable()
+    try:
+        from meta_insights_pipeline.recorded_run import RunFailedError, run_recorded
 
-    from meta_insights_pipeline.definitions import defs
-    from meta_insights_pipeline.defs.schedules import range_tags
-    from meta_insights_pipeline.instance.runs import JOB, running_syncs
-
-    reports = reports_of_levels([Level(level) for level in levels] or list(Level))
-    selection = [dg.AssetKey(name) for name in (*(report.name for report in reports), ACTIONS_TABLE)]
-    with open_instance(home) as instance:
-        running_syncs(instance, settings.home)
-        result = (
-            defs()
-            .resolve_job_def(JOB)
-            .execute_in_process(
-                instance=instance,
-                tags={**range_tags(days), "meta_insights/by": "command line"},
-                asset_selection=selection,
-                run_config={
-                    "ops": {"insights": {"config": {"accounts": list(accounts)}}},
-                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
-                },
-                raise_on_error=False,
-            )
-        )
-        file = settings.home / "receipts" / f"{result.run_id}.json"
-        receipt = Receipt.model_validate_json(file.read_text("utf-8")) if file.exists() else None
-        if not result.success or receipt is None:
-            raise ManualSyncError(_cause(result), receipt)
-        return receipt
-
-
-def _cause(result: object) -> str:
-    """The sentence of the step that failed, or Dagster's own."""
-    import dagster as dg
-
-    assert isinstance(result, dg.ExecuteInProcessResult)
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            if data.error is not None and data.error.cls_name == "DagsterExecutionInterruptedError":
-                raise KeyboardInterrupt
-            if data.user_failure_data is not None and data.user_failure_data.description:
-                return str(data.user_failure_data.description)
-            error = data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            if error is not None:
-                return error.message.strip()
-    return f"Run {result.run_id} failed; look at it in the Dagster UI."
+        gc.freeze()
+    finally:
+        gc.enable()
+    try:
+        return run_recorded(settings, days, [Level(level) for level in levels] or list(Level), accounts)
+    except RunFailedError as error:
+        raise ManualSyncError(str(error), error.receipt) from None
