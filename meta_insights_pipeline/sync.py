@@ -18,9 +18,9 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from meta_insights_pipeline.catalog.reports import Report
-from meta_insights_pipeline.collector.accounts import AdAccount, find_accounts, todays
+from meta_insights_pipeline.collector.accounts import AdAccount, find_accounts
 from meta_insights_pipeline.collector.collect import Answer, Arrival, Collector, Try, expected_rows
-from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.collector.days import DayRange, newest_day
 from meta_insights_pipeline.collector.plan import Task, plan, unseen_accounts
 from meta_insights_pipeline.graph_api.client import GraphApi
 from meta_insights_pipeline.receipt import Missing, Receipt, TableReceipt, call_fields
@@ -98,14 +98,15 @@ def run_sync(settings: Settings, request: SyncRequest) -> SyncOutcome:
     with open_graph_api(settings) as api, alive(settings.home, request.run_id), _work_folder(folder):
         with watch.stage("accounts"):
             accounts = find_accounts(api, request.account_ids or settings.ad_account_ids)
-        AccountBook(settings.home).save(accounts)
+        if not request.account_ids:
+            # A sync of some accounts must not make the schedule forget the zones of the others.
+            AccountBook(settings.home).save(accounts)
         collector = Collector(api, folder)
         with watch.stage("plan"):
             tasks = _plan(warehouse, collector, accounts, request, started)
         with watch.stage("collect_and_stage"):
             staged, gaps = _collect(collector, tasks, folder, warehouse.temporary)
         inspections: dict[str, TableInspection] = {}
-        newest = max(todays(accounts, started).values())
         with watch.stage("merge_and_publish"):
             written = write(
                 warehouse,
@@ -114,7 +115,7 @@ def run_sync(settings: Settings, request: SyncRequest) -> SyncOutcome:
                 gaps,
                 run_id=request.run_id,
                 source=settings.mode,
-                read_back=lambda connection: inspections.update(_inspect(connection, request, newest)),
+                read_back=lambda connection: inspections.update(_inspect(connection, request, newest_day(started))),
             )
         receipt = _receipt(settings, request, accounts, api, staged, gaps, written, watch, started)
     file = receipt.save(settings.home / "receipts")

@@ -139,6 +139,18 @@ def date_ago(days: int) -> date:
     return datetime.now(UTC).date() - timedelta(days=days)
 
 
+def test_a_sync_of_one_account_makes_nobody_forget_the_others(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
+        zones = AccountBook(tmp_path).zones()
+        one = SyncRequest("run-2", days_of(home), builtin_reports(), (home.world.accounts[0].id,))
+        outcome = run_sync(home.settings, one)
+    assert len(zones) == 2
+    assert AccountBook(tmp_path).zones() == zones
+    # Rows of an account that is ahead are not taken for rows of the future.
+    assert all(check.passed for table in outcome.tables.values() for check in table.checks.values())
+
+
 def test_a_sync_whose_process_is_gone_is_known_to_be_dead(tmp_path: Path) -> None:
     (tmp_path / "tmp").mkdir()
     assert not is_dead(tmp_path, "never-begun")

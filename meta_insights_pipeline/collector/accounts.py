@@ -1,10 +1,10 @@
 """The ad accounts to collect, and what day it is for each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from meta_insights_pipeline.graph_api.client import GraphApi, read_object
 from meta_insights_pipeline.graph_api.paging import list_objects
@@ -13,7 +13,7 @@ _FIELDS = "account_id,name,currency,timezone_name,account_status"
 
 
 class NoAccountError(Exception):
-    """There is no ad account to collect; the message says what to do."""
+    """There is no ad account that can be collected; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,19 @@ def find_accounts(api: GraphApi, wanted: Sequence[str]) -> list[AdAccount]:
     return found
 
 
-def todays(accounts: Iterable[AdAccount], now: datetime) -> Mapping[str, date]:
-    """Today of each account, by id."""
-    return {account.id: account.today(now) for account in accounts}
-
-
 def _account(row: Mapping[str, Any]) -> AdAccount:
-    return AdAccount(
+    account = AdAccount(
         id=str(row["account_id"]),
         name=str(row.get("name") or ""),
         currency=str(row.get("currency") or ""),
-        timezone_name=str(row["timezone_name"]),
+        timezone_name=str(row.get("timezone_name") or ""),
     )
+    try:
+        ZoneInfo(account.timezone_name)
+    except (ValueError, ZoneInfoNotFoundError):
+        # Guessing a zone would put a day's numbers under another day.
+        raise NoAccountError(
+            f"The ad account {account.node} has the time zone {account.timezone_name!r}, which is not known here; "
+            "bring the package tzdata up to date, or leave the account out with META_AD_ACCOUNT_IDS."
+        ) from None
+    return account

@@ -14,6 +14,8 @@ from meta_insights_pipeline.warehouse.sql import literal
 
 # DuckDB's own share of the process's memory; what does not fit goes to the temporary folder.
 MEMORY_LIMIT = "128MB"
+# Each thread holds some tens of megabytes while it writes, so more of them would not fit into the limit.
+THREADS = 2
 LOCK_SECONDS = 3600.0
 _FOREIGN_LOCK_SECONDS = 30.0
 ALIAS = "warehouse"
@@ -159,7 +161,7 @@ def open_memory(temporary: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         ":memory:",
         config={
             "memory_limit": MEMORY_LIMIT,
-            "threads": min(os.cpu_count() or 1, 4),
+            "threads": THREADS,
             "temp_directory": str(temporary / f"spill-{os.getpid()}"),
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,

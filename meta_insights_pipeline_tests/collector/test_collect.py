@@ -102,6 +102,14 @@ def test_a_token_without_an_account_is_told_what_to_do(tmp_path: Path) -> None:
             find_accounts(api, ())
 
 
+def test_an_account_in_an_unknown_time_zone_is_named_instead_of_guessed(tmp_path: Path) -> None:
+    with live(tmp_path) as home, open_graph_api(home.settings) as api:
+        row = '{"id":"act_5","account_id":"5","name":"A","currency":"EUR","timezone_name":"Mars/Olympus"}'
+        home.simulator.faults.add("text", kind="accounts", status=200, body=f'{{"data":[{row}]}}')
+        with pytest.raises(NoAccountError, match=r"act_5 .*'Mars/Olympus'.*tzdata"):
+            find_accounts(api, ())
+
+
 def test_named_accounts_are_read_once_each(tmp_path: Path) -> None:
     with live(tmp_path) as home, open_graph_api(home.settings) as api:
         wanted = home.world.accounts[1].id
