@@ -259,25 +259,28 @@ def _moment(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-class _Lines(logging.Formatter):
-    """One line a message for a terminal, one JSON object a line otherwise."""
+class _Terminal(logging.Formatter):
+    """One line a message, with the time of day."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC)
-        if sys.stderr.isatty():
-            return f"{at.astimezone():%H:%M:%S} {record.getMessage()}"
-        entry = {
-            "at": at.isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-        }
+        at = datetime.fromtimestamp(record.created, UTC).astimezone()
+        return f"{at:%H:%M:%S} {record.getMessage()}"
+
+
+class _Json(logging.Formatter):
+    """One JSON object a message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
         return json.dumps(entry, ensure_ascii=False)
 
 
 def log_to_stderr(level: int) -> None:
-    """Show the pipeline's own log on stderr."""
+    """Show the pipeline's own log on stderr: lines on a terminal, JSON objects otherwise."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines())
+    # Asked now and not for each line, since Dagster takes the output of a run through a file of its own.
+    handler.setFormatter(_Terminal() if sys.stderr.isatty() else _Json())
     logger = logging.getLogger("meta_insights_pipeline")
     logger.handlers = [handler]
     logger.setLevel(level)

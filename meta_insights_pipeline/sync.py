@@ -171,6 +171,9 @@ def _collect(
                     gaps.append(_gap(attempt.task, str(broken[attempt])))
                 else:
                     staged.append(staging.finish(draft))
+                    log.info(
+                        "%d of %d: %s, %d rows", len(staged) + len(gaps), len(tasks), attempt.task, staged[-1].rows
+                    )
             except StagingError as error:
                 log.error("%s", error)
                 broken[attempt] = error

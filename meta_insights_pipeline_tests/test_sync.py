@@ -127,11 +127,11 @@ def test_a_sync_leaves_no_working_files_and_no_secret_on_disk(tmp_path: Path) ->
 
 def test_stub_mode_needs_nothing_and_gives_the_same_world_again(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path)
-    days = DayRange(date_ago(5), date_ago(4))
+    days = DayRange(date_ago(7), date_ago(6))
     first = run_sync(settings, SyncRequest("run-1", days, reports_of_levels([Level.ACCOUNT]))).receipt
     second = run_sync(settings, SyncRequest("run-2", days, reports_of_levels([Level.ACCOUNT]))).receipt
     assert first.tables["account_insights"].inserted == 8
-    # Days that are four and five days old no longer change in what a row holds, only conversions still arrive.
+    # Days that are six and seven days old no longer change in what a row holds, only conversions still arrive.
     assert second.tables["account_insights"].unchanged == 8
 
 

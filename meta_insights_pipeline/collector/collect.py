@@ -154,7 +154,7 @@ class Collector:
             paging = {**parameters, **paging}
         else:
             run_id = report_runs.submit(self._api, task.account.node, parameters)
-            log.info("%s: report run %s", task, run_id)
+            log.debug("%s: report run %s", task, run_id)
             report_runs.wait_until_ready(self._api, run_id, self._poll, sleep=self._pause)
             path, kind = f"{run_id}/insights", "report_page"
         number = 0
@@ -162,7 +162,7 @@ class Collector:
             file = self._folder / f"{name}-{number:05d}.json"
             file.write_bytes(page.rows)
             arrived(Arrival(attempt, file))
-        log.info("%s: %d pages", task, number)
+        log.debug("%s: %d pages", task, number)
 
 
 def _may_help_to_ask_again(error: GraphApiError) -> bool:
