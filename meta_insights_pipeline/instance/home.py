@@ -25,10 +25,10 @@ storage:
     module: meta_insights_pipeline.instance.storage
     class: BatchedSqliteStorage
     config:
-      base_dir: {base}
+      base_dir: {env: DAGSTER_HOME}
 retention:
   schedule:
-    purge_after_days: {{skipped: 7, failure: 30, success: 30}}
+    purge_after_days: {skipped: 7, failure: 30, success: 30}
 """
 
 
@@ -47,7 +47,7 @@ def prepare_dagster_home(settings: Settings, environment: MutableMapping[str, st
     home.mkdir(parents=True, exist_ok=True)
     file = home / "dagster.yaml"
     if not file.exists():
-        file.write_text(_DAGSTER_YAML.format(base=home), "utf-8")
+        file.write_text(_DAGSTER_YAML, "utf-8")
     environment["DAGSTER_HOME"] = str(home)
     return home
 

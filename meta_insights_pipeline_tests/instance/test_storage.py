@@ -38,7 +38,8 @@ def our_instance(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.D
     settings = Settings(_env_file=None, META_INSIGHTS_HOME=folder)
     environment: dict[str, str] = {}
     home = prepare_dagster_home(settings, environment)
-    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", environment["DAGSTER_EVENT_BATCH_SIZE"])
+    for name in ("DAGSTER_EVENT_BATCH_SIZE", "DAGSTER_HOME"):
+        monkeypatch.setenv(name, environment[name])
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
         yield instance
 
@@ -75,6 +76,15 @@ def test_a_batch_leaves_what_single_events_leave(tmp_path: Path, monkeypatch: py
         found = recorded(ours)
     assert found == expected
     assert len(expected["days"]) == 12  # type: ignore[arg-type]
+
+
+def test_a_home_that_was_moved_is_used_where_it_is_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with our_instance(tmp_path / "old", monkeypatch):
+        pass
+    (tmp_path / "old").rename(tmp_path / "new")
+    with our_instance(tmp_path / "new", monkeypatch) as moved:
+        assert dg.materialize([both], instance=moved, tags=RANGE).success
+    assert not (tmp_path / "old").exists()
 
 
 def test_the_users_own_dagster_home_is_used_as_it_is(tmp_path: Path) -> None:
