@@ -9,7 +9,7 @@ import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -156,9 +156,9 @@ def _collect(
     gaps: list[Gap] = []
     drafts: dict[Try, Draft] = {}
     broken: dict[Try, StagingError] = {}
-    with open_memory(temporary) as connection:
+    with open_memory(temporary) as connection, closing(collector.collect(tasks)) as events:
         staging = Staging(connection, folder)
-        for event in collector.collect(tasks):
+        for event in events:
             attempt = event.attempt
             draft = drafts.setdefault(attempt, Draft(_slice(attempt)))
             try:

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,26 +84,28 @@ class Collector:
                     counts[account.id] = count
         return counts
 
-    def collect(self, tasks: Sequence[Task]) -> Iterator[Arrival | Answer]:
+    def collect(self, tasks: Sequence[Task]) -> Generator[Arrival | Answer, None, None]:
         """Make every request; give each page as it comes in, and one answer a task.
 
-        A task that fails is an answer too. Once the token is refused, the tasks that are left fail without a call.
+        A task that fails is an answer too. Once the token is refused, the tasks that are left fail without a call. Whoever
+        stops reading before the last answer must close the generator, which ends the requests that are under way.
         """
         events: Queue[Arrival | Answer | BaseException] = Queue()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="collect") as pool:
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="collect")
+        # An interrupt may come at any line: whatever has begun by then must be told to stop before it is waited for.
+        try:
             for number, task in enumerate(tasks):
                 pool.submit(self._work, task, f"{number:05d}", events)
             answers = 0
-            try:
-                while answers < len(tasks):
-                    event = events.get()
-                    if isinstance(event, BaseException):
-                        raise event
-                    answers += isinstance(event, Answer)
-                    yield event
-            finally:
-                self._stop.set()
-                pool.shutdown(cancel_futures=True)
+            while answers < len(tasks):
+                event = events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                answers += isinstance(event, Answer)
+                yield event
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)
 
     def _work(self, task: Task, name: str, events: "Queue[Arrival | Answer | BaseException]") -> None:
         try:
