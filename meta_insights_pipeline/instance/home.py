@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -37,12 +37,19 @@ def prepare_dagster_home(settings: Settings, environment: MutableMapping[str, st
 
     Returns:
         DAGSTER_HOME, which is the user's own when it is set.
+
+    Raises:
+        SettingsError: The user's own is no folder.
     """
     environment.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     # Beta notices of Dagster's own features are not for those who run the pipeline.
     environment.setdefault("PYTHONWARNINGS", "ignore::UserWarning:dagster,ignore::DeprecationWarning:dagster")
-    if environment.get("DAGSTER_HOME"):
-        return Path(environment["DAGSTER_HOME"])
+    if own := environment.get("DAGSTER_HOME"):
+        if not (Path(own).is_absolute() and Path(own).is_dir()):
+            raise SettingsError(
+                f"DAGSTER_HOME is {own!r}, which is not the whole path of a folder that exists; make or unset it."
+            )
+        return Path(own)
     home = (settings.home / "dagster").resolve()
     home.mkdir(parents=True, exist_ok=True)
     file = home / "dagster.yaml"

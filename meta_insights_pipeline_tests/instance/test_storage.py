@@ -10,7 +10,7 @@ from dagster._core.instance.ref import InstanceRef
 
 from meta_insights_pipeline.instance.home import prepare_dagster_home
 from meta_insights_pipeline.instance.storage import BatchedSqliteEventLogStorage
-from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.settings import Settings, SettingsError
 
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01", end_date="2026-03-01")
 RANGE = {
@@ -89,10 +89,17 @@ def test_a_home_that_was_moved_is_used_where_it_is_now(tmp_path: Path, monkeypat
 
 def test_the_users_own_dagster_home_is_used_as_it_is(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path / "home")
-    environment = {"DAGSTER_HOME": str(tmp_path / "theirs")}
-    assert prepare_dagster_home(settings, environment) == tmp_path / "theirs"
-    assert not (tmp_path / "theirs").exists()
+    theirs = _made(tmp_path / "theirs")
+    assert prepare_dagster_home(settings, {"DAGSTER_HOME": str(theirs)}) == theirs
+    assert list(theirs.iterdir()) == []
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("own", ["relative/folder", "/nowhere/at/all"])
+def test_a_dagster_home_that_is_no_folder_is_named(tmp_path: Path, own: str) -> None:
+    settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path)
+    with pytest.raises(SettingsError, match=f"DAGSTER_HOME is '{own}'"):
+        prepare_dagster_home(settings, {"DAGSTER_HOME": own})
 
 
 def test_a_changed_dagster_yaml_is_not_written_over(tmp_path: Path) -> None:
