@@ -5,7 +5,7 @@ import platform
 import sys
 from importlib import import_module
 
-NAMES = ("throughput", "latency", "startup", "staging")
+NAMES = ("throughput", "latency", "backfill", "startup", "staging")
 
 
 def main(names: list[str]) -> int:

@@ -23,7 +23,7 @@ from meta_insights_pipeline.simulator.clock import SimulatedClock
 from meta_insights_pipeline.simulator.handler import Simulator
 from meta_insights_pipeline.simulator.world import World, WorldSpec
 from meta_insights_pipeline.warehouse.database import open_memory
-from meta_insights_pipeline.warehouse.staging import Slice, Staging
+from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staging
 
 
 def run() -> str:
@@ -48,7 +48,9 @@ def run() -> str:
 
         def reader() -> None:
             with open_memory(folder / "tmp") as connection:
-                Staging(connection, folder).stage(part, pages)
+                staging = Staging(connection, folder)
+                staging.add(part, [PageFile(page) for page in pages])
+                staging.finish()
 
         def arrow() -> None:
             with open_memory(folder / "tmp") as connection:

@@ -32,7 +32,7 @@ COMMAND_LIMIT = 6.0
 RATIO_LIMIT = 0.7
 MEMORY_LIMIT = 400.0
 # Stages between the first page asked for and the published file.
-STAGES = ("plan", "collect_and_stage", "merge_and_publish")
+STAGES = ("plan", "collect_and_stage", "merge", "publish")
 
 _NOTE = (
     "Medians. *Bare loop*: first report asked for to closed file. *Sync between*: first report asked for to published "

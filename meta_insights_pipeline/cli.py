@@ -6,12 +6,19 @@ Rooms are imported by the commands that need them, so that a mistake in an optio
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from meta_insights_pipeline.settings import SettingsError, load_settings
+from meta_insights_pipeline.logs import log_to_stderr
+from meta_insights_pipeline.read_api.access.errors import AccessFileError
+from meta_insights_pipeline.settings import Settings, SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from meta_insights_pipeline.manual_sync import DaysWanted
+    from meta_insights_pipeline.read_api.access.principal import Role
 
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -44,6 +51,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _complain(f"{error.format_message().rstrip('.')}; see meta-insights --help.", EXIT_BAD_INPUT)
     except (BadInputError, SettingsError) as error:
         return _complain(str(error), EXIT_BAD_INPUT)
+    except AccessFileError as error:
+        return _complain(str(error), EXIT_FAILED)
 
 
 def _complain(sentence: str, code: int) -> int:
@@ -84,20 +93,37 @@ def cli() -> None:
     """Meta Ads Insights, through Dagster into DuckDB."""
 
 
+_Command = TypeVar("_Command", bound=Callable[..., int])
+
+
+def _what_to_sync(command: _Command) -> _Command:
+    """The options that say what a sync brings up to date."""
+    options = [
+        click.option("--days-back", type=click.IntRange(min=0), help="From N days ago through today."),
+        click.option("--start", callback=_day, metavar="DAY", help="First day, like 2026-01-31."),
+        click.option("--end", callback=_day, metavar="DAY", help="Last day; today when left out."),
+        click.option(
+            "--level",
+            "levels",
+            multiple=True,
+            callback=_levels,
+            help="account, campaign, adset or ad; repeatable; all, and the entities too, when left out.",
+        ),
+        click.option(
+            "--account",
+            "accounts",
+            multiple=True,
+            callback=_accounts,
+            help="An ad account; repeatable; all when left out.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command()
-@click.option("--days-back", type=click.IntRange(min=0), help="From N days ago through today.")
-@click.option("--start", callback=_day, metavar="DAY", help="First day, like 2026-01-31.")
-@click.option("--end", callback=_day, metavar="DAY", help="Last day; today when left out.")
-@click.option(
-    "--level",
-    "levels",
-    multiple=True,
-    callback=_levels,
-    help="account, campaign, adset or ad; repeatable; all when left out.",
-)
-@click.option(
-    "--account", "accounts", multiple=True, callback=_accounts, help="An ad account; repeatable; all when left out."
-)
+@_what_to_sync
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the receipt as one JSON object on stdout and nothing else."
 )
@@ -114,13 +140,11 @@ def sync(
     Without days: today and yesterday of every account, as the schedule does. Exit code 0 only if everything that was asked
     for is stored and published.
     """
-    from meta_insights_pipeline.manual_sync import DaysWanted, ManualSyncError, run_manual_sync
+    from meta_insights_pipeline.manual_sync import ManualSyncError, run_manual_sync
 
     settings = load_settings()
     log_to_stderr(logging.INFO)
-    wanted = DaysWanted(days_back, start, end)
-    if problem := wanted.problem(datetime.now(UTC), settings.start_date):
-        raise BadInputError(problem)
+    wanted = _days_wanted(settings, days_back, start, end)
     try:
         receipt = run_manual_sync(settings, wanted, levels, accounts)
     except ManualSyncError as error:
@@ -129,6 +153,45 @@ def sync(
         return _complain(str(error), EXIT_FAILED)
     print(receipt.model_dump_json() if as_json else receipt.as_text())
     return 0
+
+
+@cli.command()
+@_what_to_sync
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object on stdout and nothing else.")
+def plan(
+    days_back: int | None,
+    start: date | None,
+    end: date | None,
+    levels: tuple[str, ...],
+    accounts: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Show the calls that a sync would make and what they cost.
+
+    Calls nothing but what planning needs: the accounts, and the number of running campaigns, ad sets and ads of an account
+    whose size is not known.
+    """
+    from meta_insights_pipeline.manual_sync import ManualSyncError
+    from meta_insights_pipeline.planning import plan_manual_sync
+
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    wanted = _days_wanted(settings, days_back, start, end)
+    try:
+        report = plan_manual_sync(settings, wanted, levels, accounts)
+    except ManualSyncError as error:
+        return _complain(str(error), EXIT_FAILED)
+    print(json.dumps(report.as_json()) if as_json else report.as_text())
+    return 0
+
+
+def _days_wanted(settings: Settings, days_back: int | None, start: date | None, end: date | None) -> "DaysWanted":
+    from meta_insights_pipeline.manual_sync import DaysWanted
+
+    wanted = DaysWanted(days_back, start, end)
+    if problem := wanted.problem(datetime.now(UTC), settings.start_date):
+        raise BadInputError(problem)
+    return wanted
 
 
 @cli.command()
@@ -161,6 +224,164 @@ def up(days: int, dagster_port: int, api_port: int, no_ui: bool) -> int:
         raise BadInputError(str(error)) from None
     except UpError as error:
         return _complain(str(error), EXIT_FAILED)
+
+
+@cli.command()
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the receipt as one JSON object on stdout and nothing else."
+)
+def replay(as_json: bool) -> int:
+    """Rebuild the warehouse from the archived raw pages, with no call to Meta.
+
+    The warehouse before is kept beside it until the next replay. Exit code 1 if an archived file could not be used; the days
+    of such a file are as they were before.
+    """
+    from meta_insights_pipeline.replay import ReplayError, run_replay
+    from meta_insights_pipeline.warehouse.database import WarehouseError
+
+    settings = load_settings()
+    log_to_stderr(logging.INFO)
+    try:
+        receipt = run_replay(settings)
+    except (ReplayError, WarehouseError) as error:
+        return _complain(str(error), EXIT_FAILED)
+    print(receipt.model_dump_json() if as_json else receipt.as_text())
+    return _complain(receipt.left_out_text(), EXIT_FAILED) if receipt.left_out else 0
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+def doctor(as_json: bool) -> int:
+    """Check settings, token, accounts, API version, warehouse and disk, one line a check.
+
+    Exit code 1 if any check fails; warnings do not count.
+    """
+    from meta_insights_pipeline.doctor import run_doctor
+    from meta_insights_pipeline.findings import as_json as findings_as_json
+    from meta_insights_pipeline.findings import as_text, has_failed
+
+    settings = load_settings()
+    # What goes wrong with a call is a finding.
+    log_to_stderr(logging.CRITICAL)
+    findings = run_doctor(settings, datetime.now(UTC))
+    print(findings_as_json(findings) if as_json else as_text(findings))
+    return EXIT_FAILED if has_failed(findings) else 0
+
+
+@cli.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+@click.pass_context
+def reports(context: click.Context, as_json: bool) -> int:
+    """List the declared reports with table, key and what they cost in calls."""
+    if context.invoked_subcommand is not None:
+        return 0
+    from meta_insights_pipeline.reports_command import lines_as_json, lines_as_text, report_lines
+
+    lines = report_lines(load_settings(), datetime.now(UTC))
+    print(lines_as_json(lines) if as_json else lines_as_text(lines))
+    return 0
+
+
+@reports.command("check")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+def reports_check(as_json: bool) -> int:
+    """Say what Meta would refuse or leave empty, from the first day partition to today.
+
+    Exit code 1 if it would refuse any report.
+    """
+    from meta_insights_pipeline.reports_command import check_reports, checks_as_json, checks_as_text, is_refused
+
+    checks = check_reports(load_settings(), datetime.now(UTC))
+    print(checks_as_json(checks) if as_json else checks_as_text(checks))
+    return EXIT_FAILED if is_refused(checks) else 0
+
+
+def _role(_context: click.Context, _option: click.Parameter, value: str) -> "Role":
+    from meta_insights_pipeline.read_api.access.principal import Role
+
+    if value not in list(Role):
+        raise BadInputError(f"--role is {value!r}, which is no role; use {', '.join(Role)}.")
+    return Role(value)
+
+
+@cli.group()
+def keys() -> None:
+    """API keys of the read API: make, list and revoke them, and read the audit log."""
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--role",
+    required=True,
+    callback=_role,
+    help="viewer reads, operator starts syncs too, admin whatever else there is.",
+)
+@click.option(
+    "--account",
+    "accounts",
+    multiple=True,
+    callback=_accounts,
+    help="The only ad account that the key sees; repeatable; all when left out.",
+)
+@click.option("--days", type=click.IntRange(1, 36_500), help="Days until the key expires; never when left out.")
+def keys_create(name: str, role: "Role", accounts: tuple[str, ...], days: int | None) -> int:
+    """Make a key and print it, and nothing else, on stdout. It is shown this once: only its hash is stored."""
+    from meta_insights_pipeline.read_api.access.keys_command import create_key
+
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    try:
+        key = create_key(settings, name, role, accounts, days)
+    except ValueError as error:
+        raise BadInputError(f"--name: {error}.") from None
+    print(key.reveal())
+    return 0
+
+
+@keys.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+def keys_list(as_json: bool) -> int:
+    """List every key with role, ad accounts and state; never a secret."""
+    from meta_insights_pipeline.read_api.access.keys_command import all_keys, keys_as_json, keys_as_text
+
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    records, now = all_keys(settings), datetime.now(UTC)
+    print(keys_as_json(records, now) if as_json else keys_as_text(records, now))
+    return 0
+
+
+@keys.command("revoke")
+@click.argument("key", metavar="ID")
+def keys_revoke(key: str) -> int:
+    """End the key of an id; running servers refuse it from the next request on. The whole key does as well as its id."""
+    from meta_insights_pipeline.read_api.access.key_book import UnknownKeyError
+    from meta_insights_pipeline.read_api.access.keys_command import revoke_key
+
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    try:
+        print(revoke_key(settings, key))
+    except UnknownKeyError as error:
+        raise BadInputError(str(error)) from None
+    return 0
+
+
+@keys.command("audit")
+@click.option(
+    "--last", type=click.IntRange(min=1), default=50, show_default=True, help="How many entries, the newest last."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+def keys_audit(last: int, as_json: bool) -> int:
+    """Show who asked for which sync, and who made or revoked which key."""
+    from meta_insights_pipeline.read_api.access.keys_command import entries_as_json, entries_as_text, newest_entries
+
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    entries = newest_entries(settings, last)
+    print(entries_as_json(entries) if as_json else entries_as_text(entries))
+    return 0
 
 
 @cli.command()
@@ -257,31 +478,3 @@ def _moment(text: str) -> datetime:
     except ValueError:
         raise BadInputError(f"--now is {text!r}, which is no moment; write it like 2026-01-31T12:00:00Z.") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-class _Terminal(logging.Formatter):
-    """One line a message, with the time of day."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).astimezone()
-        return f"{at:%H:%M:%S} {record.getMessage()}"
-
-
-class _Json(logging.Formatter):
-    """One JSON object a message."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        entry = {"at": at, "level": record.levelname.lower(), "message": record.getMessage()}
-        return json.dumps(entry, ensure_ascii=False)
-
-
-def log_to_stderr(level: int) -> None:
-    """Show the pipeline's own log on stderr: lines on a terminal, JSON objects otherwise."""
-    handler = logging.StreamHandler()
-    # Asked now and not for each line, since Dagster takes the output of a run through a file of its own.
-    handler.setFormatter(_Terminal() if sys.stderr.isatty() else _Json())
-    logger = logging.getLogger("meta_insights_pipeline")
-    logger.handlers = [handler]
-    logger.setLevel(level)
-    logger.propagate = False

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from meta_insights_pipeline.catalog.levels import Level
-from meta_insights_pipeline.collector.accounts import NoAccountError, find_accounts
+from meta_insights_pipeline.collector.accounts import AccountRules, NoAccountError, find_accounts
 from meta_insights_pipeline.collector.days import DayRange, days_back_range, newest_day, refresh_range
 from meta_insights_pipeline.graph_api.errors import GraphApiError
+from meta_insights_pipeline.harvest import COMPLETE
+from meta_insights_pipeline.home_files import AccountBook
 from meta_insights_pipeline.instance.home import prepare_dagster_home
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.sources import open_graph_api
-from meta_insights_pipeline.sync import AccountBook
 from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
 
 
@@ -82,7 +83,7 @@ def run_manual_sync(
     _check_token(settings)
     try:
         Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
-        zones = _zones(settings, accounts)
+        zones = zones_of(settings, accounts)
     except (WarehouseError, NoAccountError, GraphApiError) as error:
         raise ManualSyncError(str(error)) from None
     days = wanted.resolve(datetime.now(UTC), zones)
@@ -95,13 +96,19 @@ def _check_token(settings: Settings) -> None:
         open_graph_api(settings).close()
 
 
-def _zones(settings: Settings, accounts: Sequence[str]) -> tuple[str, ...]:
-    """The accounts' time zones: from the last sync, or asked for when there was none or accounts are named."""
-    known = AccountBook(settings.home).zones()
-    if known and not accounts:
-        return known
+def zones_of(settings: Settings, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The accounts' time zones: as the last sync found them, or asked for when it did not.
+
+    Raises:
+        SettingsError, NoAccountError, GraphApiError: They are not known and cannot be had.
+    """
+    known = {account.id: account.timezone_name for account in AccountBook(settings.home).accounts()}
+    if known and set(wanted) <= set(known):
+        return tuple({known[account] for account in wanted or known})
     with open_graph_api(settings) as api:
-        return tuple({account.timezone_name for account in find_accounts(api, accounts or settings.ad_account_ids)})
+        rules = AccountRules(settings.allow_accounts, settings.deny_accounts)
+        found = find_accounts(api, wanted or settings.ad_account_ids, rules)
+    return tuple({account.timezone_name for account in found.accounts})
 
 
 def _run_job(settings: Settings, days: DayRange, levels: Sequence[str], accounts: Sequence[str]) -> Receipt:
@@ -116,6 +123,9 @@ def _run_job(settings: Settings, days: DayRange, levels: Sequence[str], accounts
     finally:
         gc.enable()
     try:
-        return run_recorded(settings, days, [Level(level) for level in levels] or list(Level), accounts)
+        receipt = run_recorded(settings, days, [Level(level) for level in levels], accounts)
     except RunFailedError as error:
         raise ManualSyncError(str(error), error.receipt) from None
+    if receipt.state != COMPLETE:
+        raise ManualSyncError(receipt.missing_text(), receipt)
+    return receipt

@@ -31,6 +31,30 @@ class Missing(BaseModel):
     since: date
     until: date
     reason: str
+    kind: str = "failed"
+    """`deferred`: picked up by itself at `retry_at`; `failed`: asked for again then; `refused`: the account is closed to us;
+    `unavailable`: Meta does not give it."""
+    retry_at: datetime | None = None
+
+
+class Refused(BaseModel):
+    """An account of which something cannot be had."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account_id: str
+    reason: str
+
+
+class Withheld(BaseModel):
+    """A field that Meta would not give for a report of an account; its values are NULL."""
+
+    model_config = ConfigDict(frozen=True)
+
+    report: str
+    account_id: str
+    field: str
+    reason: str
 
 
 class Receipt(BaseModel):
@@ -40,15 +64,22 @@ class Receipt(BaseModel):
 
     run_id: str
     mode: str
+    state: str
+    """`complete`, `partial` (something is missing and picked up later) or `failed`."""
     started_at: datetime
     finished_at: datetime
     since: date
     until: date
     levels: tuple[str, ...]
     accounts: tuple[str, ...]
+    planned_calls: dict[str, int]
+    """Calls by kind that the plan expected before the first report was asked for."""
+    planned_calls_total: int
     calls: dict[str, int]
     """Calls by kind, each attempt counted."""
     calls_total: int
+    requests: int
+    """HTTP requests; a batch is one request with many calls."""
     retries: int
     waited_seconds: float
     """Time spent waiting because Meta asked for it or failed."""
@@ -58,7 +89,13 @@ class Receipt(BaseModel):
     """Rows that came on two pages; stored once."""
     tables: dict[str, TableReceipt]
     missing: tuple[Missing, ...]
+    refused: tuple[Refused, ...]
+    """Accounts that are not ours to read."""
+    withheld: tuple[Withheld, ...]
+    version_warnings: tuple[str, ...]
+    """What answers said of the API's version, when another one answered or its end is announced."""
     warnings: tuple[str, ...]
+    """Everything that a person should know, `version_warnings` among it."""
     published: bool
     snapshot: str
     seconds: dict[str, float]
@@ -77,8 +114,9 @@ class Receipt(BaseModel):
     def as_text(self) -> str:
         """For a person: what happened, table by table, and where the data is."""
         seconds = (self.finished_at - self.started_at).total_seconds()
+        cost = f"{self.calls_total} calls ({self.planned_calls_total} planned), {seconds:.1f} s"
         lines = [
-            f"{self.since} to {self.until}, {len(self.accounts)} accounts, {self.calls_total} calls, {seconds:.1f} s",
+            f"{self.since} to {self.until}, {len(self.accounts)} accounts, {cost}",
             "",
             f"{'table':<20}{'read':>10}{'new':>10}{'changed':>10}{'unchanged':>11}{'removed':>9}",
         ]
@@ -86,9 +124,22 @@ class Receipt(BaseModel):
             f"{name:<20}{table.read:>10,}{table.inserted:>10,}{table.updated:>10,}{table.unchanged:>11,}{table.removed:>9,}"
             for name, table in self.tables.items()
         ]
+        lines += [f"left out: act_{account.account_id}: {account.reason}" for account in self.refused]
+        lines += [f"without {one.field}: {one.report} of act_{one.account_id}: {one.reason}" for one in self.withheld]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += ["", f"Data for readers: {self.snapshot}"]
         return "\n".join(lines)
+
+    def missing_text(self) -> str:
+        """What is missing and when it is asked for again, one sentence a part."""
+        parts = [
+            f"{gap.report} of act_{gap.account_id}, {gap.since} to {gap.until}: {gap.reason}"
+            + (f" It is due again at {gap.retry_at:%Y-%m-%d %H:%M} UTC." if gap.retry_at else "")
+            for gap in self.missing
+        ]
+        more = f" And {len(parts) - 3} more, see the receipt." if len(parts) > 3 else ""
+        what = "stored and published" if self.published else "stored, the last published snapshot stays"
+        return f"{len(parts)} parts could not be collected; what came is {what}. " + " ".join(parts[:3]) + more
 
     def save(self, folder: Path) -> Path:
         """Write it below a folder, whole or not at all, and say where."""
@@ -105,6 +156,7 @@ def call_fields(counts: CallCounts) -> dict[str, object]:
     return {
         "calls": counts.calls,
         "calls_total": counts.total,
+        "requests": counts.requests,
         "retries": counts.retries,
         "waited_seconds": counts.waited_seconds,
         "received_bytes": counts.received_bytes,

@@ -7,6 +7,7 @@ import dagster as dg
 
 # Imported here and not when Dagster asks for it by name, so that whoever imports this module has paid for all of it.
 import meta_insights_pipeline.instance.storage  # noqa: F401
+from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import reports_of_levels
 from meta_insights_pipeline.collector.days import DayRange
@@ -30,12 +31,20 @@ class RunFailedError(Exception):
 def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], accounts: Sequence[str] = ()) -> Receipt:
     """Run the job for a range of days and wait for its end.
 
+    Args:
+        settings: Where and how.
+        days: Account days.
+        levels: Insights of these alone; when none is named, of all levels, and the entities too.
+        accounts: Only these; empty: all.
+
     Raises:
         RunFailedError: The run failed, or something is missing.
         KeyboardInterrupt: Ctrl-C.
     """
     warnings.filterwarnings("ignore", module="dagster")
-    names = (*(report.name for report in reports_of_levels(levels)), ACTIONS_TABLE)
+    names = [*(report.name for report in reports_of_levels(levels or list(Level))), ACTIONS_TABLE]
+    if not levels:
+        names += [kind.value for kind in EntityKind]
     with open_instance(prepare_dagster_home(settings)) as instance:
         # Runs whose process was killed are marked as failed, as a side effect of asking.
         running_syncs(instance, settings.home)
@@ -45,7 +54,7 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
             tags={**range_tags(days), "meta_insights/by": "command line"},
             asset_selection=[dg.AssetKey(name) for name in names],
             run_config={
-                "ops": {"insights": {"config": {"accounts": list(accounts)}}},
+                "ops": {"insights": {"config": {"accounts": list(accounts), "entities_every_minutes": 0}}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             raise_on_error=False,

@@ -14,6 +14,11 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ENV_FILE = ".env"
+JWT_ALGORITHMS = (
+    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"),
+    *("HS256", "HS384", "HS512"),
+)
+"""Of tokens that the read API may accept (RFC 7518); `none` is not among them."""
 
 
 class SettingsError(Exception):
@@ -40,6 +45,21 @@ class Settings(BaseSettings):
         (),
         validation_alias="META_AD_ACCOUNT_IDS",
         description="comma list, act_1 or 1; empty: every account that the token can read",
+    )
+    allow_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="META_INSIGHTS_ALLOW_ACCOUNTS",
+        description="comma list of patterns of ids or names (`1010*`, `Shop *`); when no account is named, only these are found",
+    )
+    deny_accounts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="META_INSIGHTS_DENY_ACCOUNTS",
+        description="comma list of patterns of ids or names; when no account is named, never these",
+    )
+    conversions: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="META_INSIGHTS_CONVERSIONS",
+        description="comma list of event=action_type: which action type counts an event; events that are not named keep theirs",
     )
     graph_api_url: str = Field(
         "https://graph.facebook.com",
@@ -81,6 +101,58 @@ class Settings(BaseSettings):
         "http://127.0.0.1:3000", validation_alias="META_INSIGHTS_DAGSTER_URL", description="where Dagster's UI is found"
     )
     stub_seed: int = Field(7, validation_alias="META_INSIGHTS_STUB_SEED", description="seed of the simulated world")
+    archive_days: int = Field(
+        1130,
+        validation_alias="META_INSIGHTS_ARCHIVE_DAYS",
+        ge=0,
+        description="days that raw pages are kept for a replay, by default as long as Meta gives insights; 0 keeps none",
+    )
+    api_requests_per_minute: int = Field(
+        600,
+        validation_alias="META_INSIGHTS_API_REQUESTS_PER_MINUTE",
+        ge=1,
+        description="requests that each key, token subject or address without either may make",
+    )
+    jwt_jwks_url: str | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_JWT_JWKS_URL",
+        description="where the issuer of tokens publishes its keys; with it or the next, the read API accepts tokens",
+    )
+    jwt_key: SecretStr | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_JWT_KEY",
+        description="instead: the issuer's public key in PEM form, or a secret shared with it",
+    )
+    jwt_issuer: str | None = Field(
+        None, validation_alias="META_INSIGHTS_JWT_ISSUER", description="what `iss` of a token must be"
+    )
+    jwt_audience: str | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_JWT_AUDIENCE",
+        description="what `aud` of a token must be or hold; without it a token made for some audience is refused",
+    )
+    jwt_algorithms: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="META_INSIGHTS_JWT_ALGORITHMS",
+        description="comma list; RS256 and ES256 with a JWKS URL, the one that fits the key otherwise",
+    )
+    jwt_role_claim: str = Field(
+        "role",
+        validation_alias="META_INSIGHTS_JWT_ROLE_CLAIM",
+        description="the claim that names the role, also inside others: realm_access.roles",
+    )
+    jwt_accounts_claim: str | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_JWT_ACCOUNTS_CLAIM",
+        description="the claim that names the ad accounts; when set, a token without it is refused, else `accounts` may be there",
+    )
+    jwt_leeway_seconds: int = Field(
+        30,
+        validation_alias="META_INSIGHTS_JWT_LEEWAY_SECONDS",
+        ge=0,
+        le=300,
+        description="how far the clocks of issuer and server may be apart",
+    )
 
     @field_validator("ad_account_ids", mode="before")
     @classmethod
@@ -88,6 +160,34 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(account_id(part) for part in value.split(",") if part.strip())
+
+    @field_validator("allow_accounts", "deny_accounts", "conversions", mode="before")
+    @classmethod
+    def _split_patterns(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("jwt_algorithms", mode="before")
+    @classmethod
+    def _split_algorithms(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        names = tuple(part.strip() for part in value.split(",") if part.strip())
+        if any(name not in JWT_ALGORITHMS for name in names):
+            raise ValueError(f"use a comma list of {', '.join(JWT_ALGORITHMS)}")
+        return names
+
+    @field_validator("jwt_jwks_url")
+    @classmethod
+    def _is_safe_url(cls, value: str | None) -> str | None:
+        parts = urlsplit(value or "")
+        is_here = parts.hostname in ("127.0.0.1", "::1", "localhost")
+        if value is not None and (
+            not parts.hostname or parts.scheme not in (("https", "http") if is_here else ("https",))
+        ):
+            raise ValueError(
+                "it must be a URL that starts with https://, since whoever changes the keys can make tokens"
+            )
+        return value
 
     @field_validator("graph_api_url", "api_url", "dagster_url")
     @classmethod
@@ -108,6 +208,26 @@ class Settings(BaseSettings):
     def warehouse_path(self) -> Path:
         """The pipeline's own DuckDB file."""
         return Path(self.warehouse) if self.warehouse else self.home / "warehouse.duckdb"
+
+    @property
+    def state_path(self) -> Path:
+        """What the processes of an installation share beside the warehouse: budgets, lessons, what is bought."""
+        return self.home / f"collector-{self.mode}.sqlite"
+
+    @property
+    def pages_path(self) -> Path:
+        """The pages that are bought and not yet in the warehouse."""
+        return self.home / f"pages-{self.mode}"
+
+    @property
+    def access_path(self) -> Path:
+        """The API keys and the audit log."""
+        return self.home / "access.sqlite"
+
+    @property
+    def archive_path(self) -> Path:
+        """What Meta answered, for a replay."""
+        return self.home / "archive" / self.mode
 
     @property
     def snapshot_path(self) -> Path:
@@ -163,8 +283,11 @@ _HINTS = {
     "META_INSIGHTS_START_DATE": "use a date like 2024-01-31",
     "META_GRAPH_API_VERSION": "use a version like v26.0",
     "META_INSIGHTS_STUB_SEED": "use a whole number",
+    "META_INSIGHTS_ARCHIVE_DAYS": "use a whole number of days, 0 for none",
+    "META_INSIGHTS_API_REQUESTS_PER_MINUTE": "use a whole number of at least 1",
+    "META_INSIGHTS_JWT_LEEWAY_SECONDS": "use a whole number from 0 to 300",
 }
-_SECRETS = ("META_ACCESS_TOKEN", "META_APP_SECRET")
+_SECRETS = ("META_ACCESS_TOKEN", "META_APP_SECRET", "META_INSIGHTS_JWT_KEY")
 
 
 def _sentence(error: ValidationError) -> str:

@@ -1,36 +1,49 @@
-"""One sync from end to end: accounts, plan, collection, staging, merge, publication, receipt.
+"""One sync from end to end: accounts, plan, collection, staging, merge, entities, publication, receipt.
 
 The order of the steps and what holds when one fails is decided here; how each step works is decided in its own room. Knows
 nothing of Dagster: the assets and the command line both end here.
 """
 
-import json
 import logging
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
-from filelock import FileLock, Timeout
 
-from meta_insights_pipeline.catalog.reports import Report
-from meta_insights_pipeline.collector.accounts import AdAccount, find_accounts
-from meta_insights_pipeline.collector.collect import Answer, Arrival, Collector, Try, expected_rows
+from meta_insights_pipeline.archiving import SyncArchive
+from meta_insights_pipeline.catalog.conversions import Choice, ConversionError, choices
+from meta_insights_pipeline.catalog.reports import Report, builtin_reports
+from meta_insights_pipeline.clock import Clock
+from meta_insights_pipeline.collection import (
+    Collection,
+    Plan,
+    Wanted,
+    accounts_of,
+    draw_up,
+    open_collection,
+    tell_refusals,
+)
+from meta_insights_pipeline.collector.accounts import AdAccount, FoundAccounts
 from meta_insights_pipeline.collector.days import DayRange, newest_day
-from meta_insights_pipeline.collector.plan import Task, plan, unseen_accounts
-from meta_insights_pipeline.graph_api.client import GraphApi
-from meta_insights_pipeline.receipt import Missing, Receipt, TableReceipt, call_fields
-from meta_insights_pipeline.settings import Settings
-from meta_insights_pipeline.sources import open_graph_api
-from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
-from meta_insights_pipeline.warehouse.inspection import TableInspection, inspect_table, rows_a_day
-from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts
+from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities
+from meta_insights_pipeline.graph_api.errors import AuthError
+from meta_insights_pipeline.harvest import FAILED, REFUSED, Harvest, collect_and_stage, gaps_of_new_accounts
+from meta_insights_pipeline.home_files import MissingBook, MissingPart
+from meta_insights_pipeline.logs import log_context
+from meta_insights_pipeline.receipt import Missing, Receipt, Refused, TableReceipt, call_fields
+from meta_insights_pipeline.settings import ENV_FILE, Settings, SettingsError
+from meta_insights_pipeline.warehouse.database import Warehouse
+from meta_insights_pipeline.warehouse.inspection import CheckFinding, TableInspection, inspect_table
+from meta_insights_pipeline.warehouse.knowledge import Knowledge, read_knowledge
+from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, missing_parts
+from meta_insights_pipeline.warehouse.publication import publish
 from meta_insights_pipeline.warehouse.schema import actions_table, fact_table
-from meta_insights_pipeline.warehouse.staging import Draft, Slice, Staged, Staging, StagingError
+from meta_insights_pipeline.warehouse.staging import Staged
 from meta_insights_pipeline.warehouse.writing import Written, write
 
 log = logging.getLogger(__name__)
@@ -49,6 +62,10 @@ class SyncRequest:
     reports: tuple[Report, ...]
     account_ids: tuple[str, ...] = ()
     """Only these; empty: those of the settings, or all that the token can read."""
+    only_missing: bool = False
+    """Only what earlier syncs could not get."""
+    entities_every: timedelta | None = None
+    """Refresh campaigns, ad sets, ads and creatives, too, of the accounts where the last time is so long ago."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +76,24 @@ class SyncOutcome:
     receipt_file: Path
     tables: Mapping[str, TableInspection]
     """By table name."""
+    missing: tuple[MissingPart, ...]
+    """What the warehouse lacks of the days and reports that were asked for, whichever sync noticed it."""
+    touched: Mapping[str, frozenset[date]]
+    """Days that this sync has collected something of, by report."""
+    entity_rows: Mapping[str, int]
+    """Rows by table of entities; empty when none were refreshed."""
+    entity_checks: Mapping[str, Mapping[str, CheckFinding]]
 
     @property
     def complete(self) -> bool:
         """Whether everything that was asked for is in the warehouse and published."""
-        return not self.receipt.missing
+        return self.receipt.state == "complete"
+
+    def whole_days(self, report: str) -> set[date]:
+        """Days of a report that this sync has collected and of which no account lacks anything."""
+        parts = (part for part in self.missing if part.report == report)
+        lacking = {day for part in parts for day in DayRange(part.since, part.until).days}
+        return set(self.touched.get(report, ())) - lacking
 
 
 @dataclass
@@ -81,212 +111,309 @@ class _Stopwatch:
             self.seconds[name] = round(self.seconds.get(name, 0.0) + time.monotonic() - began, 3)
 
 
-def run_sync(settings: Settings, request: SyncRequest) -> SyncOutcome:
+def run_sync(settings: Settings, request: SyncRequest, *, clock: Clock | None = None) -> SyncOutcome:
     """Bring the warehouse up to date for a range of days.
 
-    What could not be collected is recorded in the warehouse as missing and named in the receipt; everything else is
-    stored. Readers get a new snapshot only when nothing is missing.
+    What could not be collected is recorded in the warehouse as missing and named in the receipt, with the time at which it is
+    worth asking again; everything else is stored. One account's trouble never stops the others: readers get a new snapshot
+    unless the sync failed, that is unless no account could be collected whole or the token was refused.
 
     Raises:
         SettingsError, NoAccountError, NothingToCollectError, WarehouseError, GraphApiError: Nothing could be collected or
             stored at all; the warehouse is as before.
     """
-    started, watch = datetime.now(UTC), _Stopwatch()
+    watch = _Stopwatch()
+    counted_by = counted_conversions(settings)
     warehouse = Warehouse(settings.warehouse_path, settings.home / "tmp")
     warehouse.check_writable()
     folder = settings.home / "tmp" / f"sync-{request.run_id}"
-    with open_graph_api(settings) as api, alive(settings.home, request.run_id), _work_folder(folder):
-        with watch.stage("accounts"):
-            accounts = find_accounts(api, request.account_ids or settings.ad_account_ids)
-        if not request.account_ids:
-            # A sync of some accounts must not make the schedule forget the zones of the others.
-            AccountBook(settings.home).save(accounts)
-        collector = Collector(api, folder)
-        with watch.stage("plan"):
-            tasks = _plan(warehouse, collector, accounts, request, started)
-        with watch.stage("collect_and_stage"):
-            staged, gaps = _collect(collector, tasks, folder, warehouse.temporary)
-        inspections: dict[str, TableInspection] = {}
-        with watch.stage("merge_and_publish"):
-            written = write(
-                warehouse,
-                settings.snapshot_path,
-                staged,
-                gaps,
-                run_id=request.run_id,
-                source=settings.mode,
-                read_back=lambda connection: inspections.update(_inspect(connection, request, newest_day(started))),
-            )
-        receipt = _receipt(settings, request, accounts, api, staged, gaps, written, watch, started)
-    file = receipt.save(settings.home / "receipts")
-    log.info(
-        "%d rows read, %d written, %d calls; %s",
-        receipt.rows_read,
-        receipt.rows_written,
-        receipt.calls_total,
-        f"published {receipt.snapshot}" if receipt.published else f"{len(receipt.missing)} parts are missing",
-    )
-    return SyncOutcome(receipt, file, inspections)
+    with (
+        log_context(run=request.run_id),
+        open_collection(settings, request.run_id, clock) as collection,
+        _work_folder(folder),
+    ):
+        return _Sync(settings, request, collection, warehouse, folder, counted_by, watch).run()
 
 
-def _plan(
-    warehouse: Warehouse, collector: Collector, accounts: Sequence[AdAccount], request: SyncRequest, now: datetime
-) -> list[Task]:
-    expected: dict[tuple[str, str], float] = {}
-    if warehouse.path.exists():
-        with warehouse.connect() as connection:
-            expected = rows_a_day(connection)
-    unseen = unseen_accounts(accounts, request.reports, request.days, expected)
-    if unseen:
-        expected = {**expected_rows(collector.count_ads(unseen), request.reports), **expected}
-    tasks = plan(accounts, request.reports, request.days, now, expected)
-    if not tasks:
-        raise NothingToCollectError(
-            f"The days {request.days} have not begun in any of the {len(accounts)} ad accounts; ask for earlier ones."
-        )
-    log.info("%d accounts, %s: %d reports to ask for", len(accounts), request.days, len(tasks))
-    return tasks
+def counted_conversions(settings: Settings) -> tuple[Choice, ...]:
+    """By which action type each event is counted.
 
-
-def _collect(
-    collector: Collector, tasks: Sequence[Task], folder: Path, temporary: Path
-) -> tuple[list[Staged], list[Gap]]:
-    """Collect every task and stage its pages as they come, while others are still under way."""
-    staged: list[Staged] = []
-    gaps: list[Gap] = []
-    drafts: dict[Try, Draft] = {}
-    broken: dict[Try, StagingError] = {}
-    with open_memory(temporary) as connection, closing(collector.collect(tasks)) as events:
-        staging = Staging(connection, folder)
-        for event in events:
-            attempt = event.attempt
-            draft = drafts.setdefault(attempt, Draft(_slice(attempt)))
-            try:
-                if isinstance(event, Arrival):
-                    if attempt not in broken:
-                        staging.add(draft, event.page)
-                elif event.error is not None:
-                    gaps.append(_gap(attempt.task, str(event.error)))
-                elif attempt in broken:
-                    gaps.append(_gap(attempt.task, str(broken[attempt])))
-                else:
-                    staged.append(staging.finish(draft))
-                    log.info(
-                        "%d of %d: %s, %d rows", len(staged) + len(gaps), len(tasks), attempt.task, staged[-1].rows
-                    )
-            except StagingError as error:
-                log.error("%s", error)
-                broken[attempt] = error
-                if isinstance(event, Answer):
-                    gaps.append(_gap(attempt.task, str(error)))
-    return staged, gaps
-
-
-def _slice(attempt: Try) -> Slice:
-    task = attempt.task
-    return Slice(task.report, task.account.id, task.days.since, task.days.until, attempt.asked_at)
-
-
-def _gap(task: Task, reason: str) -> Gap:
-    return Gap(task.report.name, task.account.id, task.days.since, task.days.until, reason)
-
-
-def _inspect(connection: duckdb.DuckDBPyConnection, request: SyncRequest, newest: date) -> dict[str, TableInspection]:
-    tables = [*(fact_table(report) for report in request.reports), actions_table()]
-    days = request.days
-    return {
-        table.name: inspect_table(connection, table, days.since, days.until, newest, request.run_id) for table in tables
-    }
-
-
-def _receipt(
-    settings: Settings,
-    request: SyncRequest,
-    accounts: Sequence[AdAccount],
-    api: GraphApi,
-    staged: Sequence[Staged],
-    gaps: Sequence[Gap],
-    written: Written,
-    watch: _Stopwatch,
-    started: datetime,
-) -> Receipt:
-    names = [*(report.name for report in request.reports), actions_table().name]
-    tables = {name: TableReceipt.model_validate(asdict(written.counts.get(name, MergeCounts()))) for name in names}
-    return Receipt.model_validate(
-        {
-            "run_id": request.run_id,
-            "mode": settings.mode,
-            "started_at": started,
-            "finished_at": datetime.now(UTC),
-            "since": request.days.since,
-            "until": request.days.until,
-            "levels": [report.level.value for report in request.reports],
-            "accounts": [account.id for account in accounts],
-            **call_fields(api.meter.counts()),
-            "repeated_rows": sum(item.repeats for item in staged),
-            "tables": tables,
-            "missing": [Missing.model_validate(asdict(gap)) for gap in gaps],
-            "warnings": api.version_warnings,
-            "published": written.published,
-            "snapshot": str(settings.snapshot_path),
-            "seconds": watch.seconds,
-        }
-    )
-
-
-class AccountBook:
-    """The accounts of the last sync, on disk: their zones tell a schedule which days to ask for, without a call."""
-
-    def __init__(self, home: Path) -> None:
-        self._file = home / "accounts.json"
-
-    def save(self, accounts: Sequence[AdAccount]) -> None:
-        """Write them down, whole or not at all."""
-        draft = self._file.with_suffix(".draft")
-        draft.write_text(json.dumps([asdict(account) for account in accounts], indent=1), "utf-8")
-        draft.replace(self._file)
-
-    def zones(self) -> tuple[str, ...]:
-        """The time zones of the accounts; empty when no sync has been."""
-        try:
-            rows = json.loads(self._file.read_text("utf-8"))
-        except (OSError, ValueError):
-            return ()
-        return tuple(sorted({row["timezone_name"] for row in rows}))
-
-
-@contextmanager
-def alive(home: Path, run_id: str) -> Iterator[None]:
-    """Hold a lock that the operating system releases however this process ends, so that others can tell whether it lives."""
-    lock = _life_lock(home, run_id)
-    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-    with lock:
-        try:
-            yield
-        finally:
-            Path(lock.lock_file).unlink(missing_ok=True)
-
-
-def is_dead(home: Path, run_id: str) -> bool:
-    """Whether a sync began with this id and its process is gone without having finished."""
-    lock = _life_lock(home, run_id)
-    if not Path(lock.lock_file).exists():
-        return False
+    Raises:
+        SettingsError: A choice that cannot be used.
+    """
     try:
-        with lock.acquire(timeout=0):
-            return True
-    except Timeout:
-        return False
+        return choices(settings.conversions)
+    except ConversionError as error:
+        raise SettingsError(
+            f"META_INSIGHTS_CONVERSIONS cannot be used: {error} Change it in the environment or in {ENV_FILE}."
+        ) from None
 
 
-def forget_dead(home: Path, run_id: str) -> None:
-    """Remove what a dead sync left on disk."""
-    shutil.rmtree(home / "tmp" / f"sync-{run_id}", ignore_errors=True)
-    Path(_life_lock(home, run_id).lock_file).unlink(missing_ok=True)
+class _Sync:
+    """The steps of one sync and what they share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        request: SyncRequest,
+        collection: Collection,
+        warehouse: Warehouse,
+        folder: Path,
+        counted_by: Sequence[Choice],
+        watch: _Stopwatch,
+    ) -> None:
+        self._settings = settings
+        self._request = request
+        self._collection = collection
+        self._warehouse = warehouse
+        self._folder = folder
+        self._counted_by = counted_by
+        self._watch = watch
+        self._archive = SyncArchive(settings, request.run_id)
+        self._started = collection.clock.now()
+
+    def run(self) -> SyncOutcome:
+        """All steps, in order."""
+        request, watch = self._request, self._watch
+        self._archive.settle_earlier(self._warehouse)
+        self._collection.book.sweep()
+        with watch.stage("accounts"):
+            found = accounts_of(self._collection, request.account_ids)
+        plan, harvest, stored = Plan((), {}), Harvest(), _Stored()
+        if request.reports:
+            with watch.stage("plan"):
+                knowledge = read_knowledge(self._warehouse)
+                plan = self._plan(found.accounts, knowledge)
+                if request.entities_every is not None:
+                    plan = plan.with_calls(
+                        entity_calls(self._collection, found.accounts, plan.rows_a_day, request.entities_every)
+                    )
+            with watch.stage("collect_and_stage"):
+                listened = self._archive.listen(self._collection)
+                harvest = collect_and_stage(listened, plan.requests, self._folder, self._warehouse.temporary)
+            harvest.leave_out(plan.unavailable)
+            self._refuse(harvest, found)
+            if harvest.token_error is not None and not harvest.staged:
+                raise harvest.token_error
+            stored = self._write(harvest, self._joined(found, knowledge))
+        state = harvest.state([account.id for account in found.accounts], self._named)
+        entities = EntityOutcome()
+        if request.entities_every is not None and state != FAILED:
+            with watch.stage("entities"):
+                entities = self._refresh_entities([one for one in found.accounts if one.id not in harvest.refused])
+        if state != FAILED:
+            with watch.stage("publish"), self._warehouse.locked():
+                publish(self._warehouse.path, self._settings.snapshot_path)
+        receipt = self._receipt(found, plan, harvest, stored, entities, state)
+        file = receipt.save(self._settings.home / "receipts")
+        self._tell_end(receipt)
+        return SyncOutcome(
+            receipt,
+            file,
+            stored.inspections,
+            tuple(part for part in stored.missing if self._is_asked_for(part)),
+            self._touched(harvest.staged),
+            {} if entities.not_refreshed else entities.total_rows,
+            entities.findings,
+        )
+
+    def _refuse(self, harvest: Harvest, found: FoundAccounts) -> None:
+        for account in found.refused:
+            harvest.refuse(account.id, account.reason, self._request.reports, self._request.days)
+        answered = {item.part.account_id for item in harvest.staged} - harvest.refused.keys()
+        tell_refusals(self._collection.lessons, harvest.refused, answered)
+
+    def _refresh_entities(self, accounts: Sequence[AdAccount]) -> EntityOutcome:
+        every = self._request.entities_every
+        assert every is not None
+        try:
+            return refresh_entities(
+                self._collection,
+                self._warehouse,
+                accounts,
+                self._request.days,
+                self._folder,
+                self._archive,
+                run_id=self._request.run_id,
+                every=every,
+            )
+        except AuthError as error:
+            # The insights are stored by now, and are worth publishing all the same.
+            return EntityOutcome(not_refreshed={account.id: str(error) for account in accounts})
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        return self._request.account_ids or self._settings.ad_account_ids
+
+    def _plan(self, accounts: Sequence[AdAccount], knowledge: Knowledge) -> Plan:
+        request = self._request
+        wanted = [Wanted(tuple(accounts), request.reports, request.days)]
+        if request.only_missing:
+            wanted = self._missing(accounts)
+        plan = draw_up(self._collection, wanted, knowledge.rows_a_day)
+        if not plan.requests:
+            raise NothingToCollectError(self._nothing(plan, len(accounts)))
+        log.info(
+            "%d accounts, %s: %d reports to ask for, about %d calls",
+            len(accounts),
+            request.days,
+            len(plan.requests),
+            plan.calls_total,
+        )
+        return plan
+
+    def _nothing(self, plan: Plan, accounts: int) -> str:
+        days = self._request.days
+        if plan.unavailable:
+            return plan.unavailable[0].reason
+        if self._request.only_missing:
+            return f"Nothing is missing of the days {days}."
+        return f"The days {days} have not begun in any of the {accounts} ad accounts; ask for earlier ones."
+
+    def _missing(self, accounts: Sequence[AdAccount]) -> list[Wanted]:
+        """What earlier syncs could not get of the days, reports and accounts."""
+        reports = {report.name: report for report in self._request.reports}
+        by_id = {account.id: account for account in accounts}
+        return [
+            Wanted((by_id[part.account_id],), (reports[part.report],), days)
+            for part in MissingBook(self._settings.home).parts()
+            if part.account_id in by_id
+            and part.report in reports
+            and (days := self._request.days.common(DayRange(part.since, part.until)))
+        ]
+
+    def _joined(self, found: FoundAccounts, knowledge: Knowledge) -> list[Gap]:
+        """What accounts that have joined lack."""
+        if self._request.account_ids:
+            return []
+        new = [account.id for account in found.accounts if knowledge.is_new(account.id)]
+        for account_id in new:
+            log.info("act_%s has joined; its earlier days are collected next", account_id)
+        return gaps_of_new_accounts(new, builtin_reports(), knowledge.earliest_day, self._request.days, self._started)
+
+    def _write(self, harvest: Harvest, later: Sequence[Gap]) -> "_Stored":
+        stored = _Stored()
+        archived = self._archive.insights
+        archived.confine(harvest.staged)
+
+        def read_back(connection: duckdb.DuckDBPyConnection) -> None:
+            archived.mark_merged()
+            stored.inspections = self._inspect(connection)
+            stored.missing = tuple(MissingPart(**asdict(gap)) for gap in missing_parts(connection))
+
+        with self._watch.stage("merge"):
+            stored.written = write(
+                self._warehouse,
+                self._settings.snapshot_path,
+                harvest.staged,
+                [*harvest.gaps, *later],
+                run_id=self._request.run_id,
+                source=self._settings.mode,
+                counted_by=self._counted_by,
+                publish_result=False,
+                read_back=read_back,
+            )
+        # Only now is what was bought safe.
+        archived.settle()
+        self._archive.thin(self._started)
+        self._collection.book.discard(harvest.purchases)
+        MissingBook(self._settings.home).save(stored.missing)
+        return stored
+
+    def _is_asked_for(self, part: MissingPart) -> bool:
+        """Whether a missing part is of what this sync should bring; accounts that were only found, and refuse, are not."""
+        request = self._request
+        if request.account_ids and part.account_id not in request.account_ids:
+            return False
+        if part.kind == REFUSED and part.account_id not in self._named:
+            return False
+        return (
+            part.report in {report.name for report in request.reports}
+            and request.days.common(DayRange(part.since, part.until)) is not None
+        )
+
+    def _touched(self, staged: Sequence[Staged]) -> dict[str, frozenset[date]]:
+        """The days that were asked for, by report; a day that has begun nowhere lacks nothing."""
+        if not self._request.only_missing:
+            return {report.name: frozenset(self._request.days.days) for report in self._request.reports}
+        days: dict[str, set[date]] = {}
+        for item in staged:
+            days.setdefault(item.part.report.name, set()).update(DayRange(item.part.since, item.part.until).days)
+        return {report: frozenset(some) for report, some in days.items()}
+
+    def _inspect(self, connection: duckdb.DuckDBPyConnection) -> dict[str, TableInspection]:
+        request, newest = self._request, newest_day(self._started)
+        tables = [*(fact_table(report) for report in request.reports), actions_table()]
+        days = request.days
+        return {
+            table.name: inspect_table(connection, table, days.since, days.until, newest, request.run_id)
+            for table in tables
+        }
+
+    def _receipt(
+        self,
+        found: FoundAccounts,
+        plan: Plan,
+        harvest: Harvest,
+        stored: "_Stored",
+        entities: EntityOutcome,
+        state: str,
+    ) -> Receipt:
+        request, api = self._request, self._collection.api
+        counts = {**stored.written.counts, **entities.counts}
+        names = [report.name for report in request.reports]
+        if names:
+            names.append(actions_table().name)
+        names += [name for name in counts if name not in names]
+        return Receipt.model_validate(
+            {
+                "run_id": request.run_id,
+                "mode": self._settings.mode,
+                "state": state,
+                "started_at": self._started,
+                "finished_at": self._collection.clock.now(),
+                "since": request.days.since,
+                "until": request.days.until,
+                "levels": [report.level.value for report in request.reports],
+                "accounts": [account.id for account in found.accounts],
+                "planned_calls": plan.calls,
+                "planned_calls_total": plan.calls_total,
+                **call_fields(api.meter.counts()),
+                "repeated_rows": sum(item.repeats for item in harvest.staged),
+                "tables": {
+                    name: TableReceipt.model_validate(asdict(counts.get(name, MergeCounts()))) for name in names
+                },
+                "missing": [Missing.model_validate(asdict(gap)) for gap in harvest.gaps],
+                "refused": [
+                    Refused(account_id=account_id, reason=reason) for account_id, reason in harvest.refused.items()
+                ],
+                "withheld": harvest.withheld,
+                "version_warnings": api.version_warnings,
+                "warnings": (*api.version_warnings, *entities.warnings, *self._archive.warnings),
+                "published": state != FAILED,
+                "snapshot": str(self._settings.snapshot_path),
+                "seconds": self._watch.seconds,
+            }
+        )
+
+    def _tell_end(self, receipt: Receipt) -> None:
+        log.info(
+            "%s rows read, %s written, %d calls (%d planned); %s",
+            f"{receipt.rows_read:,}",
+            f"{receipt.rows_written:,}",
+            receipt.calls_total,
+            receipt.planned_calls_total,
+            f"published {receipt.snapshot}" if receipt.published else "nothing published",
+        )
 
 
-def _life_lock(home: Path, run_id: str) -> FileLock:
-    return FileLock(home / "tmp" / f"alive-{run_id}.lock")
+@dataclass
+class _Stored:
+    """What writing came to."""
+
+    written: Written = field(default_factory=Written)
+    inspections: Mapping[str, TableInspection] = field(default_factory=dict)
+    missing: tuple[MissingPart, ...] = ()
 
 
 @contextmanager

@@ -121,8 +121,12 @@ def _load(settings: Settings, days: int) -> Receipt | None:
     try:
         receipt = run_manual_sync(settings, DaysWanted(days_back=days - 1))
     except (ManualSyncError, SettingsError) as error:
-        print(f"meta-insights: the load failed: {error}", file=sys.stderr, flush=True)
-        return None
+        partial = error.receipt if isinstance(error, ManualSyncError) else None
+        if partial is None or not partial.published:
+            print(f"meta-insights: the load failed: {error}", file=sys.stderr, flush=True)
+            return None
+        print(f"meta-insights: {error}", file=sys.stderr, flush=True)
+        receipt = partial
     seconds = (datetime.now(UTC) - receipt.started_at).total_seconds()
     rows = ", ".join(f"{receipt.tables[f'{level}_insights'].read:,} {level}" for level in receipt.levels)
     print(f"Loaded {rows} rows of {len(receipt.accounts)} ad accounts in {seconds:.1f} s.", flush=True)

@@ -7,22 +7,39 @@ files only: the commands and queries that the documents show are run by the test
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 import duckdb
 
+from meta_insights_pipeline.catalog.conversions import choices
+from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.cli import cli
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
-from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table, create_schema_statements, tables
+from meta_insights_pipeline.warehouse.dictionary import entries
+from meta_insights_pipeline.warehouse.schema import (
+    ACTIONS_TABLE,
+    Column,
+    Table,
+    create_schema_statements,
+    entity_history_table,
+    entity_table,
+    history_table,
+    tables,
+)
+from meta_insights_pipeline_tests.faults.cases import fault_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 README = "README.md"
 CONFIGURATION = "docs/configuration.md"
 COMMANDS = "docs/commands.md"
 DATA = "docs/data.md"
+FAULTS = "docs/faults.md"
+MARTS = "docs/marts.md"
+DICTIONARY = "docs/data-dictionary.md"
 EXAMPLE = ".env.example"
 
 _FENCE = re.compile(r"^(`{3,})[^`]*$")
@@ -157,12 +174,12 @@ def command_problems(root: Path) -> list[str]:
 def generated_problems(root: Path) -> list[str]:
     """The generated parts are what the code makes of them."""
     problems = []
-    for name, make in GENERATED.items():
-        found = _part(name).search(_read(root, DATA))
+    for name, (document, make) in GENERATED.items():
+        found = _part(name).search(_read(root, document))
         if found is None:
-            problems.append(f"{DATA}: the markers of the generated part {name} are missing")
+            problems.append(f"{document}: the markers of the generated part {name} are missing")
         elif found[2].strip() != make().strip():
-            problems.append(f"{DATA}: the generated part {name} is out of date; run it with --write")
+            problems.append(f"{document}: the generated part {name} is out of date; run it with --write")
     return problems
 
 
@@ -230,8 +247,28 @@ def table_columns() -> str:
     for (name, sql_type, description), present in places.items():
         where = "all" if len(present) == len(facts) else ", ".join(present)
         lines.append(f"| `{name}` | {sql_type} | {where} | {description} |")
-    lines += ["", f"Columns of `{ACTIONS_TABLE}`:", "", "| column | type | meaning |", "| --- | --- | --- |"]
-    lines += [f"| `{column.name}` | {column.sql_type} | {column.description} |" for column in actions.columns]
+    return "\n".join([*lines, *_column_lines(f"Columns of `{ACTIONS_TABLE}`", actions.columns)])
+
+
+def entity_columns() -> str:
+    """The tables of entities: keys, the columns that all of them have, and those of each."""
+    found = [entity_table(kind) for kind in EntityKind]
+    shared = [column for column in found[0].columns if all(column in table.columns for table in found)]
+    lines = ["| table | key | one row for each |", "| --- | --- | --- |"]
+    lines += [f"| `{kind.value}` | `{', '.join(kind.key)}` | {kind.noun} |" for kind in EntityKind]
+    lines += _column_lines("Columns of all five tables", shared)
+    for table in found:
+        own = [column for column in table.columns if column not in shared]
+        lines += _column_lines(f"Other columns of `{table.name}`", own)
+    return "\n".join(lines)
+
+
+def history_tables() -> str:
+    """The tables of earlier versions: keys, and the column that says when a version ended."""
+    lines = ["| table | key | a version ended at | |", "| --- | --- | --- | --- |"]
+    for table in [*map(history_table, tables()), *map(entity_history_table, EntityKind)]:
+        ended = table.columns[-1]
+        lines.append(f"| `{table.name}` | `{', '.join(table.key)}` | `{ended.name}` | {ended.description} |")
     return "\n".join(lines)
 
 
@@ -254,16 +291,52 @@ def book_columns() -> str:
     return "\n".join(lines)
 
 
-GENERATED: dict[str, Callable[[], str]] = {"tables": table_columns, "books": book_columns}
+def event_table() -> str:
+    """The events and by which action type each is counted."""
+    lines = ["| event | columns | action type | never to be added to it |", "| --- | --- | --- | --- |"]
+    for choice in choices():
+        event = choice.event
+        columns = ", ".join(f"`{name}`" for name in (event.counts, event.values) if name)
+        overlaps = ", ".join(f"`{name}`" for name in choice.overlaps)
+        where = "" if event.count_field == "actions" else f" of `{event.count_field}`"
+        lines.append(f"| `{event.name}` | {columns} | `{choice.action_type}`{where} | {overlaps} |")
+    return "\n".join(lines)
+
+
+def dictionary_tables() -> str:
+    """Every column of every table, view and macro, each of these under a heading of its own."""
+    lines: list[str] = []
+    for name, found in groupby(entries(), lambda entry: entry.table_name):
+        lines += ["", f"## {name}", "", "| column | type | unit | may be summed | meaning | made of |"]
+        lines.append("| --- | --- | --- | --- | --- | --- |")
+        for entry in found:
+            additive = {None: "", True: "yes", False: "no"}[entry.additive]
+            made_of = (
+                entry.source if ": " in entry.source else ", ".join(f"`{part}`" for part in entry.source.split(", "))
+            )
+            lines.append(
+                f"| `{entry.column_name}` | {entry.type} | {entry.unit} | {additive} | {entry.description} | {made_of} |"
+            )
+    return "\n".join(lines[1:])
+
+
+GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
+    "events": (MARTS, event_table),
+    "dictionary": (DICTIONARY, dictionary_tables),
+    "tables": (DATA, table_columns),
+    "entities": (DATA, entity_columns),
+    "histories": (DATA, history_tables),
+    "books": (DATA, book_columns),
+    "faults": (FAULTS, fault_tables),
+}
 
 
 def write_generated(root: Path) -> None:
-    """Draw the generated parts of docs/data.md up again."""
-    text = _read(root, DATA)
-    for name, make in GENERATED.items():
+    """Draw the generated parts of the documents up again."""
+    for name, (document, make) in GENERATED.items():
         part = f"\n\n{make()}\n\n"
-        text = _part(name).sub(lambda found, part=part: found[1] + part + found[3], text)  # type: ignore[misc]
-    (root / DATA).write_text(text, "utf-8")
+        text = _part(name).sub(lambda found, part=part: found[1] + part + found[3], _read(root, document))  # type: ignore[misc]
+        (root / document).write_text(text, "utf-8")
 
 
 # ---- helpers ----
@@ -319,6 +392,11 @@ def _options(command: click.Command) -> Iterable[click.Option]:
 
 def _shown(default: str | float) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _column_lines(heading: str, columns: Iterable[Column]) -> list[str]:
+    lines = ["", f"{heading}:", "", "| column | type | meaning |", "| --- | --- | --- |"]
+    return lines + [f"| `{column.name}` | {column.sql_type} | {column.description} |" for column in columns]
 
 
 def _row_of(table: Table) -> str:

@@ -1,6 +1,6 @@
 """A simulator behind the HTTP door and a live configuration against it, inside the test's own process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,10 +39,12 @@ def yesterday_noon() -> datetime:
 
 
 @contextmanager
-def live(home: Path, spec: WorldSpec = SMALL, **variables: Any) -> Iterator[Live]:
+def live(
+    home: Path, spec: WorldSpec = SMALL, *, budgets: Mapping[str, int] | None = None, **variables: Any
+) -> Iterator[Live]:
     """Serve a world over HTTP and point settings at it."""
     at = yesterday_noon()
-    simulator = Simulator(World(spec), SimulatedClock(at), access_token=TOKEN)
+    simulator = Simulator(World(spec), SimulatedClock(at), access_token=TOKEN, budgets=budgets)
     with SimulatorServer(simulator) as server:
         values = {
             "META_INSIGHTS_MODE": "live",

@@ -11,6 +11,7 @@ import sys
 import time
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -18,6 +19,8 @@ import requests
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.simulator.world import World, WorldSpec
 from meta_insights_pipeline_tests.comparison import assert_equals_truth, read_rows
+from meta_insights_pipeline_tests.live import TOKEN as LIVE_TOKEN
+from meta_insights_pipeline_tests.live import live as live_simulator
 from meta_insights_pipeline_tests.processes import COMMAND, environment, run_command, simulator_process, wait_for
 
 TOKEN = "EAAB-wire-test-token-0123456789"
@@ -32,6 +35,14 @@ def live(home: Path, url: str) -> dict[str, str]:
         META_APP_SECRET=SECRET,
         META_GRAPH_API_URL=url,
     )
+
+
+INSIGHTS = ("account_insights", "campaign_insights", "adset_insights", "ad_insights", "insight_actions")
+
+
+def inserted(receipt: dict[str, Any]) -> dict[str, int]:
+    """Rows that were new, by table."""
+    return {name: table["inserted"] for name, table in receipt["tables"].items()}
 
 
 def noon(days_ago: int) -> datetime:
@@ -58,7 +69,7 @@ def test_every_row_and_value_equals_the_truth_and_after_a_day_only_changed_rows_
         since, until = date.fromisoformat(receipt["since"]), date.fromisoformat(receipt["until"])
         assert (until - since).days in (28, 29)  # the days of all accounts, which differ by one around midnight
         rows = assert_equals_truth(snapshot, world, since, until, first)
-        assert rows == sum(table["inserted"] for table in receipt["tables"].values()) > 50_000
+        assert rows == sum(inserted(receipt).get(name, 0) for name in INSIGHTS) > 50_000
         before = {level: _rows_by_key(snapshot, level) for level in Level}
 
         move_clock(url, second)
@@ -146,8 +157,41 @@ def test_two_syncs_at_the_same_time_wait_for_each_other_and_neither_fails(tmp_pa
     assert [process.returncode for process in processes] == [0, 0], results
     until = datetime.now(UTC).date()
     assert_equals_truth(home / "meta_insights.duckdb", world, until - timedelta(days=6), until, at)
-    written = [sum(t["inserted"] for t in json.loads(out)["tables"].values()) for out, _ in results]
-    assert min(written) == 0, "the second to write found everything there"
+    first, second = (inserted(json.loads(out)) for out, _ in results)
+    assert all(0 in (first[table], second[table]) for table in first), "the second to write found everything there"
+    assert all(first[table] + second[table] > 0 for table in INSIGHTS)
+
+
+@pytest.mark.slow
+def test_two_syncs_at_the_same_time_keep_one_budget_between_them(tmp_path: Path) -> None:
+    spec = WorldSpec(accounts=1, campaigns=5, adsets_per_campaign=5, ads_per_adset=40, always_on=True)
+    home = tmp_path / "home"
+    with live_simulator(tmp_path / "simulator", spec, budgets={"ads_insights": 60}) as server:
+        variables = {**live(home, server.url), "META_ACCESS_TOKEN": LIVE_TOKEN}
+        del variables["META_APP_SECRET"]
+        since = str(server.at.date() - timedelta(days=28))
+        processes = [
+            subprocess.Popen(
+                [COMMAND, "sync", "--start", since, "--level", level, "--json"],
+                env=variables,
+                cwd=tmp_path,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for level in ("ad", "adset")
+        ]
+        results = [process.communicate(timeout=120) for process in processes]
+        spent = sum(json.loads(out)["calls_total"] for out, _ in results)
+        refused = dict(server.simulator.calls_while_blocked)
+    # 58 pages of one and 2 of the other, and what it takes to make the reports: more than the hour's budget.
+    assert spent >= 50
+    assert refused == {}
+    states = [json.loads(out)["state"] for out, _ in results]
+    assert "partial" in states
+    sentence = results[states.index("partial")][1].splitlines()[-1]
+    assert "No call was made" in sentence
+    assert "due again at" in sentence
 
 
 @pytest.mark.slow

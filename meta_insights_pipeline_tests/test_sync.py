@@ -1,6 +1,5 @@
 """A sync from end to end in one process: what it stores, what it reports, what is left when a part fails."""
 
-import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -8,20 +7,12 @@ import pytest
 
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
-from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.graph_api.errors import AuthError
+from meta_insights_pipeline.home_files import AccountBook, MissingBook
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
-from meta_insights_pipeline.sync import (
-    AccountBook,
-    NothingToCollectError,
-    SyncRequest,
-    alive,
-    forget_dead,
-    is_dead,
-    run_sync,
-)
+from meta_insights_pipeline.sync import NothingToCollectError, SyncRequest, run_sync
 from meta_insights_pipeline_tests.comparison import assert_equals_truth, read_rows
 from meta_insights_pipeline_tests.live import TOKEN, Live, live
 
@@ -73,27 +64,106 @@ def test_some_levels_and_some_accounts_may_be_asked_for_alone(tmp_path: Path) ->
     assert {row["level"] for row in read_rows(home.settings.snapshot_path, "FROM insight_actions")} == {"campaign"}
 
 
-def test_what_one_account_refuses_is_missing_by_name_and_a_later_sync_completes_it(tmp_path: Path) -> None:
+def test_an_account_that_refuses_does_not_stop_the_other_and_a_later_sync_completes_it(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         days = days_of(home)
         forbidden, other = (account.id for account in home.world.accounts)
-        rule = f"act_{forbidden}/insights"
-        home.simulator.faults.add("graph_error", path=rule, code=200, status=403, times=None)
+        home.simulator.set_account_state(forbidden, "forbidden")
         outcome = run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
-        assert not outcome.complete
-        assert not outcome.receipt.published
-        assert not home.settings.snapshot_path.exists()
-        assert {gap.account_id for gap in outcome.receipt.missing} == {forbidden}
-        assert all("ads_read" in gap.reason for gap in outcome.receipt.missing)
-        stored = read_rows(home.settings.warehouse_path, "SELECT DISTINCT account_id FROM ad_insights")
-        assert stored == [{"account_id": other}]
-        missing = read_rows(home.settings.warehouse_path, "SELECT count(*) AS n FROM pipeline.missing")
-        assert missing == [{"n": 4 * 3}]
+        # Nobody named the account, so nothing that was asked for is missing.
+        assert outcome.complete
+        assert outcome.receipt.published
+        assert [account.account_id for account in outcome.receipt.refused] == [forbidden]
+        assert "ads_read" in outcome.receipt.refused[0].reason
+        assert read_rows(home.settings.snapshot_path, "SELECT DISTINCT account_id FROM ad_insights") == [
+            {"account_id": other}
+        ]
+        missing = read_rows(
+            home.settings.snapshot_path, "SELECT kind, count(*) AS n FROM pipeline.missing GROUP BY kind"
+        )
+        assert missing == [{"kind": "refused", "n": 4 * 3}]
 
-        home.simulator.faults.clear()
-        assert run_sync(home.settings, SyncRequest("run-2", days, builtin_reports())).complete
+        home.simulator.set_account_state(forbidden, "active")
+        assert run_sync(home.settings, SyncRequest("run-2", days, builtin_reports())).receipt.refused == ()
     assert_equals_truth(home.settings.snapshot_path, home.world, days.since, days.until, home.at)
     assert read_rows(home.settings.snapshot_path, "FROM pipeline.missing") == []
+
+
+def test_an_account_that_somebody_named_and_that_refuses_is_missing(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        forbidden, other = (account.id for account in home.world.accounts)
+        home.simulator.set_account_state(forbidden, "forbidden")
+        outcome = run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports(), (forbidden, other)))
+    assert outcome.receipt.state == "partial"
+    assert {gap.account_id for gap in outcome.receipt.missing} == {forbidden}
+    assert outcome.receipt.published
+
+
+def test_an_account_that_refuses_is_an_error_in_the_log_once_and_not_at_every_sync(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with live(tmp_path) as home:
+        forbidden = home.world.accounts[0].id
+        home.simulator.set_account_state(forbidden, "forbidden")
+        for number in range(3):
+            run_sync(home.settings, SyncRequest(f"run-{number}", days_of(home), builtin_reports()))
+    told = [record for record in caplog.records if record.levelname == "ERROR" and forbidden in record.getMessage()]
+    assert len(told) == 1
+
+
+def test_a_closed_account_is_told_once_and_what_meta_still_gives_of_it_is_collected(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with live(tmp_path) as home:
+        days, closed = days_of(home), home.world.accounts[0].id
+        home.simulator.set_account_state(closed, "closed")
+        for number in range(2):
+            assert run_sync(home.settings, SyncRequest(f"run-{number}", days, builtin_reports())).complete
+    assert len([record for record in caplog.records if "is closed" in record.getMessage()]) == 1
+    assert_equals_truth(home.settings.snapshot_path, home.world, days.since, days.until, home.at)
+
+
+def test_an_account_that_joins_is_collected_at_once_and_its_earlier_days_are_due(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        late = home.world.accounts[1].id
+        home.simulator.hide_account(late)
+        month = days_of(home, 20)
+        run_sync(home.settings, SyncRequest("run-1", month, builtin_reports()))
+        home.simulator.show_account(late)
+        recent = days_of(home, 2)
+        assert run_sync(home.settings, SyncRequest("run-2", recent, builtin_reports())).complete
+        due = MissingBook(tmp_path).due(datetime.now(UTC))
+        assert {(part.account_id, part.since, part.until) for part in due} == {
+            (late, month.since, recent.since - timedelta(days=1))
+        }
+        rest = SyncRequest("run-3", month, builtin_reports(), (late,), only_missing=True)
+        assert run_sync(home.settings, rest).complete
+        assert MissingBook(tmp_path).parts() == ()
+    assert_equals_truth(home.settings.snapshot_path, home.world, month.since, month.until, home.at)
+
+
+def test_one_account_in_lasting_trouble_does_not_keep_the_others_from_readers(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        days = days_of(home)
+        broken, other = (account.id for account in home.world.accounts)
+        home.simulator.faults.add("graph_error", path=f"act_{broken}/insights", code=2500, status=400, times=None)
+        outcome = run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+        assert outcome.receipt.state == "partial"
+        assert {gap.account_id for gap in outcome.receipt.missing} == {broken}
+        assert all(gap.kind == "failed" and gap.retry_at for gap in outcome.receipt.missing)
+        assert read_rows(home.settings.snapshot_path, "SELECT DISTINCT account_id FROM ad_insights") == [
+            {"account_id": other}
+        ]
+
+
+def test_when_nothing_can_be_had_the_sync_fails_and_publishes_nothing(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        home.simulator.faults.add("graph_error", kind="insights", code=2500, status=400, times=None)
+        outcome = run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))
+    assert outcome.receipt.state == "failed"
+    assert not outcome.receipt.published
+    assert not home.settings.snapshot_path.exists()
+    assert "stored, the last published snapshot stays" in outcome.receipt.missing_text()
 
 
 def test_a_refused_token_stops_the_sync_and_leaves_the_warehouse_as_it_was(tmp_path: Path) -> None:
@@ -149,27 +219,3 @@ def test_a_sync_of_one_account_makes_nobody_forget_the_others(tmp_path: Path) ->
     assert AccountBook(tmp_path).zones() == zones
     # Rows of an account that is ahead are not taken for rows of the future.
     assert all(check.passed for table in outcome.tables.values() for check in table.checks.values())
-
-
-def test_a_sync_whose_process_is_gone_is_known_to_be_dead(tmp_path: Path) -> None:
-    (tmp_path / "tmp").mkdir()
-    assert not is_dead(tmp_path, "never-begun")
-    with alive(tmp_path, "going"):
-        assert not is_dead(tmp_path, "going")
-    assert not is_dead(tmp_path, "going")
-    # What a kill leaves: the file of a lock that nobody holds.
-    (tmp_path / "tmp" / "alive-killed.lock").touch()
-    (tmp_path / "tmp" / "sync-killed").mkdir()
-    assert is_dead(tmp_path, "killed")
-    forget_dead(tmp_path, "killed")
-    assert not is_dead(tmp_path, "killed")
-    assert list((tmp_path / "tmp").iterdir()) == []
-
-
-def test_the_account_book_tells_zones_and_survives_being_broken(tmp_path: Path) -> None:
-    book = AccountBook(tmp_path)
-    assert book.zones() == ()
-    book.save([AdAccount("1", "A", "EUR", "Europe/Berlin"), AdAccount("2", "B", "EUR", "Europe/Berlin")])
-    assert book.zones() == ("Europe/Berlin",)
-    (tmp_path / "accounts.json").write_text(json.dumps(["not", "accounts"])[:5])
-    assert book.zones() == ()

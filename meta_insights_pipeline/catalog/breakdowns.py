@@ -1,4 +1,4 @@
-"""Breakdowns: which exist, which go together, which are gone or need an opt-in.
+"""Breakdowns: which exist, which go together, which are gone, need an opt-in or an asynchronous report.
 
 The list is `data/breakdowns.csv` (SDK 26.0.3), the permitted sets are `data/breakdown_rules.toml`.
 """
@@ -13,6 +13,7 @@ from importlib.resources import files
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.versions import removal
 
 
 class Breakdown(BaseModel):
@@ -30,6 +31,8 @@ class Breakdown(BaseModel):
     """How far back Meta gives it."""
     removed_on: date | None
     successor: str
+    async_only: bool
+    """Given in asynchronous reports only."""
 
     @field_validator("removed_on", mode="before")
     @classmethod
@@ -46,9 +49,14 @@ def breakdowns() -> dict[str, Breakdown]:
 
 @cache
 def permitted_sets() -> frozenset[frozenset[str]]:
-    """The sets of breakdowns that may be asked for together."""
+    """The sets of breakdowns that may be asked for together, those of one included."""
     text = files("meta_insights_pipeline.catalog").joinpath("data/breakdown_rules.toml").read_text("utf-8")
-    return frozenset(frozenset(rule["breakdowns"]) for rule in tomllib.loads(text)["permitted"])
+    rules = tomllib.loads(text)
+    given = [item for item in breakdowns().values() if item.removed_on is None]
+    alone = [[item.name] for item in given if item.group != "internal" and item.name not in rules["not_alone"]]
+    parts = [item.name for item in given if item.group == "asset"]
+    accompanied = [[part, *others] for part in parts for others in rules["asset"]["companions"]]
+    return frozenset(map(frozenset, [*(rule["breakdowns"] for rule in rules["permitted"]), *alone, *accompanied]))
 
 
 def breakdown_problems(names: Iterable[str], level: Level, on: date) -> list[str]:
@@ -61,7 +69,7 @@ def breakdown_problems(names: Iterable[str], level: Level, on: date) -> list[str
     """
     asked = tuple(names)
     known = breakdowns()
-    problems = [f"Meta has no breakdown {name!r}." for name in asked if name not in known]
+    problems = [removal("breakdown", name) or f"Meta has no breakdown {name!r}." for name in asked if name not in known]
     for name in asked:
         breakdown = known.get(name)
         if breakdown is None:
@@ -71,5 +79,14 @@ def breakdown_problems(names: Iterable[str], level: Level, on: date) -> list[str
         if level.depth < breakdown.level.depth:
             problems.append(f"{name!r} is not available at {level} level.")
     if asked and not problems and frozenset(asked) not in permitted_sets():
-        problems.append(f"Meta does not permit the breakdowns {', '.join(asked)} together.")
+        problems.append(_not_permitted(frozenset(asked), ", ".join(f"{name!r}" for name in asked)))
     return problems
+
+
+def _not_permitted(asked: frozenset[str], names: str) -> str:
+    larger = sorted((sorted(other - asked) for other in permitted_sets() if asked < other), key=len)
+    if larger:
+        return f"Meta does not give {names} without {' and '.join(map(repr, larger[0]))}; ask for them together."
+    if len(asked) == 1:
+        return f"Meta does not give the breakdown {names}; leave it out."
+    return f"Meta does not permit the breakdowns {names} together; make a report of each."

@@ -5,7 +5,7 @@ what cannot be derived, and leave out what can (ctr, cpc, cpm, cpp, frequency: s
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cache
 from typing import Self
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from meta_insights_pipeline.catalog.breakdowns import breakdown_problems
 from meta_insights_pipeline.catalog.fields import Field, Kind, insights_field, insights_fields
 from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.versions import removal
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 
 
@@ -37,15 +38,7 @@ class Report(BaseModel):
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
-        known = insights_fields()
-        problems = [f"Meta has no insights field {name!r}." for name in self.fields if name not in known]
-        problems += [
-            f"{name!r} is not available at {self.level} level."
-            for name in self.fields
-            if name in known and known[name].level.depth > self.level.depth
-        ]
-        problems += [f"Meta has no attribution window {name!r}." for name in self.windows if name not in windows()]
-        problems += breakdown_problems(self.breakdowns, self.level, date.today())  # noqa: DTZ011 - a retirement date has no zone
+        problems = impossibilities(self, date.today())  # noqa: DTZ011 - a retirement date has no zone
         if problems:
             raise ValueError(f"report {self.name}: " + " ".join(problems))
         return self
@@ -68,26 +61,64 @@ class Report(BaseModel):
         """The fields that are lists by action type; their values go to `insight_actions`."""
         return tuple(field for name in self.fields if (field := insights_field(name)).kind is Kind.ACTIONS)
 
-    def request_parameters(self, since: date, until: date) -> Mapping[str, str]:
+    def request_parameters(
+        self,
+        since: date,
+        until: date,
+        *,
+        fields: Sequence[str] | None = None,
+        within: tuple[Level, Sequence[str]] | None = None,
+    ) -> Mapping[str, str]:
         """The parameters of Meta's insights call for a range of account days, both inclusive, one row a day.
 
         The filter names every status, since Meta leaves rows of deleted entities out otherwise.
+
+        Args:
+            since: First day.
+            until: Last day.
+            fields: Only these of the report's fields; ids and names always come.
+            within: Only what belongs to the entities with these ids, of this level.
         """
-        asked = dict.fromkeys((*self.level.identity_fields, *self.fields))
+        wanted = [name for name in self.fields if fields is None or name in fields]
+        asked = dict.fromkeys((*self.level.identity_fields, *wanted))
         parameters = {
             "level": self.level.value,
             "fields": ",".join(asked),
             "time_range": _compact({"since": since.isoformat(), "until": until.isoformat()}),
             "time_increment": "1",
         }
-        if self.action_fields:
+        if any(insights_field(name).kind is Kind.ACTIONS for name in wanted):
             parameters["action_attribution_windows"] = _compact(list(self.windows))
         if self.breakdowns:
             parameters["breakdowns"] = ",".join(self.breakdowns)
+        rules: list[dict[str, object]] = []
         if statuses := self.level.effective_statuses:
-            rule = {"field": f"{self.level.value}.effective_status", "operator": "IN", "value": list(statuses)}
-            parameters["filtering"] = _compact([rule])
+            rules.append(_is_in(f"{self.level.value}.effective_status", statuses))
+        if within is not None:
+            rules.append(_is_in(f"{within[0].value}.id", within[1]))
+        if rules:
+            parameters["filtering"] = _compact(rules)
         return parameters
+
+
+def impossibilities(report: Report, on: date) -> list[str]:
+    """Why Meta would refuse a report whatever days it is asked for, one sentence each; what else to know: `limits`.
+
+    Args:
+        report: The report, valid or not.
+        on: The day of the request, since breakdowns are removed at known dates.
+    """
+    known = insights_fields()
+    problems = [
+        removal("field", name) or f"Meta has no insights field {name!r}." for name in report.fields if name not in known
+    ]
+    problems += [
+        f"{name!r} is not available at {report.level} level."
+        for name in report.fields
+        if name in known and known[name].level.depth > report.level.depth
+    ]
+    problems += [f"Meta has no attribution window {name!r}." for name in report.windows if name not in windows()]
+    return problems + breakdown_problems(report.breakdowns, report.level, on)
 
 
 METRICS = ("impressions", "clicks", "spend", "reach", "inline_link_clicks")
@@ -127,6 +158,10 @@ def reports_of_levels(levels: Iterable[Level]) -> tuple[Report, ...]:
     """The built-in reports of some levels, from the account down."""
     wanted = set(levels)
     return tuple(report for report in builtin_reports() if report.level in wanted)
+
+
+def _is_in(field: str, values: Sequence[str]) -> dict[str, object]:
+    return {"field": field, "operator": "IN", "value": list(values)}
 
 
 def _compact(value: object) -> str:

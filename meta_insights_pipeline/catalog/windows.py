@@ -20,6 +20,8 @@ class Window(BaseModel):
     """Asked for by the built-in reports."""
     empty_since: date | None
     """Accepted by Meta, but without data, from this day on."""
+    successor: str
+    """What to ask for instead of an empty one."""
     description: str
 
     @field_validator("days", "empty_since", mode="before")

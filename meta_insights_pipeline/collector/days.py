@@ -38,6 +38,11 @@ class DayRange:
         """The part up to a day, or None."""
         return DayRange(self.since, min(self.until, last)) if self.since <= last else None
 
+    def common(self, other: "DayRange") -> "DayRange | None":
+        """The days that both have, or None."""
+        since, until = max(self.since, other.since), min(self.until, other.until)
+        return DayRange(since, until) if since <= until else None
+
     def parts(self, days: int) -> list["DayRange"]:
         """Consecutive parts of at most so many days."""
         starts = range(0, self.count, days)
@@ -67,3 +72,19 @@ def days_back_range(now: datetime, days_back: int, zones: Sequence[str] = ()) ->
     """The days from `days_back` days ago through today, for accounts in these zones."""
     todays = [now.astimezone(ZoneInfo(zone)).date() for zone in zones or (LAST_ZONE, FIRST_ZONE)]
     return DayRange(min(todays) - timedelta(days=days_back), max(todays))
+
+
+def cluster(ranges: Sequence[tuple[date, date]], gap_days: int = 7) -> DayRange:
+    """The newest of the ranges together with all that lie close to it.
+
+    Args:
+        ranges: First and last day of each.
+        gap_days: What is further away than this belongs to another cluster.
+    """
+    newest, *older = sorted(ranges, key=lambda one: one[1], reverse=True)
+    since, until = newest
+    for first, last in older:
+        if (since - last).days > gap_days:
+            break
+        since = min(since, first)
+    return DayRange(since, until)

@@ -1,33 +1,41 @@
-"""Which requests to make: pure decisions, before a call is spent.
+"""Which requests to make, and what they will cost: pure decisions, before a call is spent.
 
 A report is a range of days, not a day. A range that should fit on one page is asked for directly; more is left to an
-asynchronous report, and a range that would take many pages is cut, so that its parts are read side by side.
+asynchronous report, and a range that would take many pages is cut, so that its parts are read side by side. What Meta
+refused before is not asked for in that size again.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.limits import is_async_only
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.collector.lessons import FIRST_POLLS, Size
 
 PAGE_ROWS = 500
 # Once a report is ready, reading its pages one after the other is what takes time. Up to thirty pages are read so, since each
 # further report costs calls; what is larger is cut into parts of twenty, which are read side by side.
 WHOLE_ROWS = 30 * PAGE_ROWS
 PART_ROWS = 20 * PAGE_ROWS
-# Longer than this, an account whose size is not known is asked for the number of its ads first, which is one call.
+# Longer than this, an account whose size is not known is asked for the number of its entities first, a call a level. A shorter
+# range of an account of unknown size is asked for directly: most fit on one page, and a second page tells the others.
 UNSEEN_DAYS = 7
 
 RowsADay = Mapping[tuple[str, str], float]
 """Rows a day to expect, by account id and report name."""
 
+Within = tuple[Level, tuple[str, ...]]
+"""Entities of a level, by id."""
+
 
 @dataclass(frozen=True)
-class Task:
+class Request:
     """One report to ask Meta for."""
 
     account: AdAccount
@@ -35,24 +43,70 @@ class Task:
     days: DayRange
     direct: bool
     """Ask synchronously, for one page; otherwise as an asynchronous report."""
+    rows: float = math.nan
+    """How many to expect; not a number when nothing is known."""
+    fields: tuple[str, ...] | None = None
+    """Only these of the report's fields; None asks for all."""
+    within: Within | None = None
+    """Only what belongs to these entities."""
+    node: str = ""
+    """The object to ask, when it is not the account itself."""
 
     def __str__(self) -> str:
-        return f"{self.report.name} of {self.account.node}, {self.days}"
+        """For messages."""
+        parts = [f"{self.report.name} of {self.node or self.account.node}, {self.days}"]
+        if self.within is not None:
+            parts.append(f"{len(self.within[1])} of its {self.within[0].value}s")
+        if self.fields is not None:
+            parts.append(f"{len(self.fields)} of its fields")
+        return ", ".join(parts)
+
+    @property
+    def asked_node(self) -> str:
+        """The node whose insights are asked for."""
+        return self.node or self.account.node
+
+    @property
+    def asked_fields(self) -> tuple[str, ...]:
+        """The report's fields that are asked for."""
+        return self.report.fields if self.fields is None else self.fields
+
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """The parameters of Meta's insights call, without paging."""
+        return self.report.request_parameters(self.days.since, self.days.until, fields=self.fields, within=self.within)
 
 
 def unseen_accounts(
     accounts: Iterable[AdAccount], reports: Iterable[Report], days: DayRange, known: RowsADay
-) -> list[AdAccount]:
-    """The accounts whose size is worth a call before planning."""
-    deep = [report for report in reports if report.level is Level.AD]
-    if days.count <= UNSEEN_DAYS or not deep:
+) -> list[tuple[AdAccount, Level]]:
+    """Which numbers of entities are worth a call before planning."""
+    levels = [report for report in reports if report.level is not Level.ACCOUNT]
+    if days.count <= UNSEEN_DAYS:
         return []
-    return [account for account in accounts if any((account.id, report.name) not in known for report in deep)]
+    return [
+        (account, report.level) for account in accounts for report in levels if (account.id, report.name) not in known
+    ]
+
+
+def expected_rows(counts: Mapping[tuple[str, Level], int], reports: Iterable[Report]) -> dict[tuple[str, str], float]:
+    """Rows a day to expect from numbers of running entities, by account id and level."""
+    return {
+        (account, report.name): float(counts[account, report.level])
+        for account, level in counts
+        for report in reports
+        if report.level is level
+    }
 
 
 def plan(
-    accounts: Iterable[AdAccount], reports: Iterable[Report], days: DayRange, now: datetime, expected: RowsADay
-) -> list[Task]:
+    accounts: Iterable[AdAccount],
+    reports: Iterable[Report],
+    days: DayRange,
+    now: datetime,
+    expected: RowsADay,
+    sizes: Mapping[tuple[str, str], Size] | None = None,
+) -> list[Request]:
     """The requests for a range of days, the largest first.
 
     Args:
@@ -60,9 +114,10 @@ def plan(
         reports: Which.
         days: Account days; each account is asked up to its own today.
         now: The moment of planning.
-        expected: Rows a day; what is missing is unknown, and asked for asynchronously.
+        expected: Rows a day; what is missing is unknown.
+        sizes: What Meta gave at once before, by account id and report name.
     """
-    tasks: list[tuple[float, Task]] = []
+    requests: list[Request] = []
     wanted = list(reports)
     for account in accounts:
         mine = days.until_at_most(account.today(now))
@@ -70,16 +125,53 @@ def plan(
             continue
         for report in wanted:
             rate = 1.0 if report.level is Level.ACCOUNT else expected.get((account.id, report.name), math.nan)
-            tasks += [
-                (0.0 if math.isnan(rate) else rate * part.count, Task(account, report, part, _is_direct(rate, part)))
-                for part in mine.parts(_days_a_part(rate, mine))
+            size = (sizes or {}).get((account.id, report.name))
+            most = min(_days_a_part(rate, mine), size.days if size else mine.count)
+            requests += [
+                Request(account, report, part, _is_direct(report, rate, part), rate * part.count)
+                for part in mine.parts(most)
             ]
-    return [task for _, task in sorted(tasks, key=lambda item: (-item[1].report.level.depth, -item[0]))]
+    return largest_first(requests)
 
 
-def _is_direct(rate: float, days: DayRange) -> bool:
+def largest_first(requests: Iterable[Request]) -> list[Request]:
+    """The order in which requests should begin: what takes longest should not come last."""
+    return sorted(requests, key=lambda one: (-one.report.level.depth, -_known(one.rows)))
+
+
+def estimate(requests: Sequence[Request], polls_a_report: float = FIRST_POLLS) -> dict[str, int]:
+    """The calls that requests will cost, by kind as the receipt counts them.
+
+    Args:
+        requests: The plan.
+        polls_a_report: How often a report's status has to be asked for.
+    """
+    calls: Counter[str] = Counter()
+    reports = 0
+    for request in requests:
+        pages = max(1, math.ceil(_known(request.rows) / PAGE_ROWS))
+        if request.direct:
+            calls["insights_page"] += 1
+        else:
+            reports += 1
+            calls["report_page"] += pages
+    if reports:
+        calls["report_submit"] = reports
+        calls["report_poll"] = round(reports * polls_a_report)
+    return {kind: count for kind, count in calls.items() if count}
+
+
+def _known(rows: float) -> float:
+    return 0.0 if math.isnan(rows) else rows
+
+
+def _is_direct(report: Report, rate: float, days: DayRange) -> bool:
+    if is_async_only(report):
+        return False
+    if math.isnan(rate):
+        return days.count <= UNSEEN_DAYS
     # A tenth in hand, since today's account may have grown since its rows were counted.
-    return not math.isnan(rate) and rate * days.count * 1.1 <= PAGE_ROWS
+    return rate * days.count * 1.1 <= PAGE_ROWS
 
 
 def _days_a_part(rate: float, days: DayRange) -> int:

@@ -1,12 +1,12 @@
 """What the UI shows of a table: its columns, and what a sync did to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
 import dagster as dg
 
-from meta_insights_pipeline.receipt import Receipt
+from meta_insights_pipeline.home_files import MissingPart
 from meta_insights_pipeline.sync import SyncOutcome
 from meta_insights_pipeline.warehouse.inspection import CheckFinding, DayFigures, TableInspection
 from meta_insights_pipeline.warehouse.schema import Table
@@ -94,17 +94,47 @@ def check_result(table: str, name: str, finding: CheckFinding) -> dg.AssetCheckR
     return dg.AssetCheckResult(asset_key=table, check_name=name, passed=finding.passed, metadata=metadata)
 
 
-def missing_text(receipt: Receipt) -> str:
-    """What is missing, in one sentence."""
-    parts = [
-        f"{gap.report} of act_{gap.account_id}, {gap.since} to {gap.until}: {gap.reason}" for gap in receipt.missing
+def missing_result(table: str, parts: Sequence[MissingPart]) -> dg.AssetCheckResult:
+    """What a table lacks, as Dagster's check result; a warning when all of it will be picked up by itself."""
+    lines = [
+        f"{part.report} of act_{part.account_id}, {part.since} to {part.until}: {part.reason}"
+        + (f" To be asked for again at {part.retry_at:%Y-%m-%d %H:%M} UTC." if part.retry_at else "")
+        for part in parts
     ]
-    more = f" And {len(parts) - 3} more, see the receipt." if len(parts) > 3 else ""
-    return (
-        f"{len(parts)} of the reports could not be collected; what came is stored, the last published snapshot stays. "
-        + " ".join(parts[:3])
-        + more
+    return dg.AssetCheckResult(
+        asset_key=table,
+        check_name="nothing_is_missing",
+        passed=not parts,
+        severity=dg.AssetCheckSeverity.WARN
+        if all(part.kind == "deferred" for part in parts)
+        else dg.AssetCheckSeverity.ERROR,
+        description=" ".join(lines[:3]) or None,
+        metadata={"missing": dg.MetadataValue.json(lines)} if lines else {},
     )
+
+
+def version_result(table: str, name: str, warnings: Sequence[str]) -> dg.AssetCheckResult:
+    """What Meta said of the API's version: another version may count otherwise, so a person should know."""
+    return dg.AssetCheckResult(
+        asset_key=table,
+        check_name=name,
+        passed=not warnings,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(warnings) or None,
+    )
+
+
+def entity_metadata(outcome: SyncOutcome, name: str) -> dict[str, Any]:
+    """What a sync did to a table of entities."""
+    counts = outcome.receipt.tables.get(name)
+    return {
+        "dagster/row_count": outcome.entity_rows[name],
+        "rows inserted": counts.inserted if counts else 0,
+        "rows updated": counts.updated if counts else 0,
+        "calls": outcome.receipt.calls_total,
+        "receipt": dg.MetadataValue.path(str(outcome.receipt_file)),
+        "published file": dg.MetadataValue.path(outcome.receipt.snapshot),
+    }
 
 
 def _cell(text: str) -> str:

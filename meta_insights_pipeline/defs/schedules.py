@@ -4,9 +4,9 @@ import dagster as dg
 
 from meta_insights_pipeline.collector.days import DayRange, refresh_range
 from meta_insights_pipeline.defs.jobs import sync_insights
+from meta_insights_pipeline.home_files import AccountBook
 from meta_insights_pipeline.instance.runs import running_syncs
 from meta_insights_pipeline.settings import load_settings
-from meta_insights_pipeline.sync import AccountBook
 
 
 def range_tags(days: DayRange) -> dict[str, str]:

@@ -3,6 +3,7 @@
     GraphApiError
     ├── RetryableError        the same call may succeed later
     │   ├── ThrottleError         a limit of calls is reached; carries how long to wait
+    │   │   └── BlockedError      so says what is known already; no call was made
     │   ├── TransientError        Meta's own trouble
     │   └── TransportError        no usable answer: connection, time-out, HTML, broken JSON
     └── TerminalError         the same call will fail again
@@ -24,6 +25,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+BATCH_GIVEN_UP = 960
+"""Code of a batch that took Meta too long; the same calls in smaller batches may succeed."""
 
 
 class GraphApiError(Exception):
@@ -80,6 +84,10 @@ class ThrottleError(RetryableError):
     """A limit of calls is reached."""
 
 
+class BlockedError(ThrottleError):
+    """No call was made, since it would meet a limit that is known to be reached; carries how long to wait."""
+
+
 class TransientError(RetryableError):
     """Meta's own trouble."""
 
@@ -112,6 +120,10 @@ class ReportRunError(TerminalError):
     """An asynchronous report failed, was skipped or did not end in time."""
 
 
+class ReportHungError(ReportRunError):
+    """An asynchronous report makes no progress; asking for the same again would hang again."""
+
+
 class PagingError(TerminalError):
     """The pages of a list make no sense: a cursor that does not move, or too many of them."""
 
@@ -127,6 +139,9 @@ _CLASSES: dict[str, type[GraphApiError]] = {
 }
 
 
+_COLUMNS = ("code", "subcode", "class", "budget", "meaning", "remedy")
+
+
 @dataclass(frozen=True)
 class KnownError:
     """A row of the table of error codes."""
@@ -134,18 +149,43 @@ class KnownError:
     error_class: str
     meaning: str
     remedy: str
+    budget: str = ""
+    """What a throttle closes: `app`, `score` (the ad account in every use case), or one business use case of the account,
+    as Meta's usage header names it; empty for every other class."""
 
 
 @cache
 def known_errors() -> dict[tuple[int, int | None], KnownError]:
     """Every known (code, subcode)."""
-    text = files("meta_insights_pipeline.graph_api").joinpath("data/error_codes.csv").read_text("utf-8")
-    return {
-        (int(row["code"]), int(row["subcode"]) if row["subcode"] else None): KnownError(
-            row["class"], row["meaning"], row["remedy"]
-        )
-        for row in csv.DictReader(text.splitlines())
-    }
+    return read_table(files("meta_insights_pipeline.graph_api").joinpath("data/error_codes.csv").read_text("utf-8"))
+
+
+def read_table(text: str) -> dict[tuple[int, int | None], KnownError]:
+    """The table of error codes from its CSV.
+
+    Raises:
+        ValueError: A row is not of the form that is expected, or stands there twice.
+    """
+    table: dict[tuple[int, int | None], KnownError] = {}
+    reader = csv.DictReader(text.splitlines())
+    if tuple(reader.fieldnames or ()) != _COLUMNS:
+        raise ValueError(f"The table of error codes has the columns {reader.fieldnames} and not {_COLUMNS}.")
+    for row in reader:
+        is_whole = None not in row and None not in row.values()
+        closes_right = bool(row["budget"]) is (row["class"] == "throttle")
+        key = (int(row["code"]), int(row["subcode"]) if row["subcode"] else None)
+        if not is_whole or not closes_right or row["class"] not in _CLASSES or key in table:
+            raise ValueError(f"The table of error codes has a row that cannot be used: {row}.")
+        table[key] = KnownError(row["class"], row["meaning"], row["remedy"], row["budget"])
+    return table
+
+
+def closed_budget(code: int | None, subcode: int | None) -> str | None:
+    """The budget that a throttle with this code closes, named as in the table; None when the code is not there."""
+    if code is None:
+        return None
+    known = known_errors().get((code, subcode)) or known_errors().get((code, None))
+    return (known.budget or None) if known is not None else None
 
 
 @dataclass(frozen=True)

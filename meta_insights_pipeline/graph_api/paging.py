@@ -9,9 +9,11 @@ from typing import Any
 import orjson
 
 from meta_insights_pipeline.graph_api.client import GraphApi, InvalidAnswerError, read_object
-from meta_insights_pipeline.graph_api.errors import PagingError
+from meta_insights_pipeline.graph_api.errors import PagingError, TooMuchDataError
 
 MAX_PAGES = 100_000
+_USUAL_LIMIT = "25"
+_GROW_AFTER = 8
 _HEAD = re.compile(rb'\s*\{\s*"data"\s*:\s*(?=\[)')
 _PAIRS = ((b"[", b"]"), (b"{", b"}"))
 
@@ -106,21 +108,38 @@ def _after(paging: object) -> str | None:
     return str(after)
 
 
-def follow_pages(api: GraphApi, path: str, parameters: Mapping[str, str], *, kind: str) -> Iterator[Page]:
+def follow_pages(
+    api: GraphApi,
+    path: str,
+    parameters: Mapping[str, str],
+    *,
+    kind: str,
+    account: str | None = None,
+    after: str | None = None,
+) -> Iterator[Page]:
     """Every page of a list, in order.
 
     A short or empty page is not the end; only a missing `next` is. An empty page whose cursor does not move is asked for
-    once more, and is the end when it comes again: Meta was seen to answer so for ever.
+    once more, and is the end when it comes again: Meta was seen to answer so for ever. A page that is too large for Meta is
+    asked for with half the `limit`, which grows back once that works.
+
+    Args:
+        api: The session.
+        path: Of the list.
+        parameters: Of the list, `limit` among them.
+        kind: What the calls are for, in the counts.
+        account: Whose budget the calls are charged to.
+        after: The cursor to go on behind; None begins with the first page.
 
     Raises:
         PagingError: A cursor that was there already returns with rows, or there are more than `MAX_PAGES` pages.
         GraphApiError: A page could not be read.
     """
-    seen: set[str] = set()
-    after: str | None = None
+    seen: set[str] = set() if after is None else {after}
+    size = _PageSize(int(parameters.get("limit", _USUAL_LIMIT)))
     stands = False
     for _ in range(MAX_PAGES):
-        page = api.get(path, {**parameters, **({"after": after} if after else {})}, kind=kind, read=read_page)
+        page = _read(api, path, {**parameters, **({"after": after} if after else {})}, size, kind, account)
         if not page.is_empty:
             yield page
         if page.after is None:
@@ -137,7 +156,51 @@ def follow_pages(api: GraphApi, path: str, parameters: Mapping[str, str], *, kin
     raise PagingError(f"GET /{path}: more than {MAX_PAGES} pages.")
 
 
-def list_objects(api: GraphApi, path: str, parameters: Mapping[str, str], *, kind: str) -> Iterator[dict[str, Any]]:
+@dataclass
+class _PageSize:
+    """How many rows to ask for at once: what is wanted, and what Meta gives just now."""
+
+    wanted: int
+    now: int = 0
+    given: int = 0
+    """Pages that came since the size last changed."""
+
+    def __post_init__(self) -> None:
+        self.now = self.wanted
+
+    def halve(self) -> bool:
+        """Ask for less; False when that is not possible."""
+        if self.now == 1:
+            return False
+        self.now //= 2
+        self.given = 0
+        return True
+
+    def grow(self) -> None:
+        """Go back towards what is wanted, but not so soon that every other page is refused."""
+        self.given += 1
+        if self.given == _GROW_AFTER:
+            self.now, self.given = min(self.wanted, self.now * 2), 0
+
+
+def _read(
+    api: GraphApi, path: str, parameters: Mapping[str, str], size: _PageSize, kind: str, account: str | None
+) -> Page:
+    while True:
+        asked = {**parameters, "limit": str(size.now)} if "limit" in parameters else parameters
+        try:
+            page = api.get(path, asked, kind=kind, read=read_page, account=account)
+        except TooMuchDataError:
+            if "limit" not in parameters or not size.halve():
+                raise
+            continue
+        size.grow()
+        return page
+
+
+def list_objects(
+    api: GraphApi, path: str, parameters: Mapping[str, str], *, kind: str, account: str | None = None
+) -> Iterator[dict[str, Any]]:
     """Every object of a list, for lists that are short enough to be Python values; numbers are exact decimals."""
-    for page in follow_pages(api, path, parameters, kind=kind):
+    for page in follow_pages(api, path, parameters, kind=kind, account=account):
         yield from read_object(b'{"data":' + page.rows + b"}")["data"]

@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterable
 
 MASK = "[redacted]"
+# Shorter ones are no secrets but names such as `any`, and stand in other words.
+_SHORTEST_SECRET = 6
 # Meta writes the token into `paging.next`, and servers echo addresses in their errors.
 _PARAMETERS = re.compile(
     r"""((?:access_token|appsecret_proof|client_secret|input_token|fb_exchange_token)["']?\s*(?:=|:|%3[dD])\s*["']?)[^&\s"'\\]+""",
@@ -18,7 +20,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         # The longest first, so that a secret that holds another is replaced whole.
-        self._secrets = sorted({secret for secret in secrets if secret}, key=len, reverse=True)
+        self._secrets = sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
         """The text with every secret masked."""

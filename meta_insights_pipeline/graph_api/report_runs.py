@@ -1,12 +1,20 @@
 """Asynchronous reports: submit one, wait until it is ready. Their rows are read with `paging`."""
 
+import itertools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from meta_insights_pipeline.graph_api.client import GraphApi, InvalidAnswerError, read_object
-from meta_insights_pipeline.graph_api.errors import GraphApiError, NotFoundError, ReportRunError, error_from_envelope
+from meta_insights_pipeline.graph_api.errors import (
+    GraphApiError,
+    NotFoundError,
+    ReportHungError,
+    ReportRunError,
+    RetryableError,
+    error_from_envelope,
+)
 
 STATUS_FIELDS = (
     "async_status,async_percent_completion,is_running,time_ref,time_completed,"
@@ -45,18 +53,19 @@ class RunStatus:
         return self.status in ("Job Failed", "Job Skipped")
 
 
-def submit(api: GraphApi, node: str, parameters: Mapping[str, str]) -> str:
+def submit(api: GraphApi, node: str, parameters: Mapping[str, str], *, account: str | None = None) -> str:
     """Start a report on an account or object.
 
     Args:
         api: The session.
         node: For example `act_1`.
         parameters: As of the synchronous call, without paging.
+        account: Whose budget the call is charged to.
 
     Returns:
         The id of the run.
     """
-    return api.post(f"{node}/insights", parameters, kind="report_submit", read=_read_run_id)
+    return api.post(f"{node}/insights", parameters, kind="report_submit", read=_read_run_id, account=account)
 
 
 def _read_run_id(body: bytes) -> str:
@@ -70,7 +79,11 @@ def _read_status(body: bytes) -> RunStatus:
     answer = read_object(body)
     if "async_status" not in answer:
         raise InvalidAnswerError("the answer holds no async_status")
-    return RunStatus(str(answer["async_status"]), int(answer.get("async_percent_completion") or 0), answer)
+    try:
+        percent = int(answer.get("async_percent_completion") or 0)
+    except (TypeError, ValueError):
+        raise InvalidAnswerError("the answer's async_percent_completion is no number") from None
+    return RunStatus(str(answer["async_status"]), percent, answer)
 
 
 def wait_until_ready(
@@ -78,35 +91,50 @@ def wait_until_ready(
     run_id: str,
     policy: PollPolicy | None = None,
     *,
+    account: str | None = None,
+    young: bool = True,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> None:
+) -> int:
     """Ask for a run's status until it is completed at 100 percent.
 
+    Args:
+        api: The session.
+        run_id: The run.
+        policy: How often to ask.
+        account: Whose budget the calls are charged to.
+        young: Whether it was submitted just now, so that an unknown id may only be too new.
+        sleep: Waits.
+        clock: Seconds that move as `sleep` waits.
+
+    Returns:
+        How often it was asked.
+
     Raises:
-        GraphApiError: The run failed, in the class of the error that Meta gives for it; ReportRunError when it gives none,
-            when the run was skipped, or when it makes no progress.
+        GraphApiError: The run failed, in the class of the error that Meta gives for it; ReportRunError when that error would
+            pass or there is none, or the run was skipped; ReportHungError when it makes no progress.
     """
     policy = policy or PollPolicy()
     began = moved = clock()
     percent = -1
     wait = policy.first
-    while True:
+    for asked in itertools.count(1):
         sleep(wait)
-        status = _status(api, run_id, young=clock() - began < _BIRTH_SECONDS)
+        status = _status(api, run_id, account, young=young and clock() - began < _BIRTH_SECONDS)
         if status is not None:
             if status.is_ready:
-                return
+                return asked
             if status.has_failed:
                 raise _failure(api, run_id, status)
             if status.percent != percent:
                 percent, moved = status.percent, clock()
         if clock() - moved > policy.stalled:
-            raise ReportRunError(
+            raise ReportHungError(
                 f"Report run {run_id} made no progress for {policy.stalled:.0f} s "
                 f"(last at {max(percent, 0)} %, {status.status if status else 'unknown'})."
             )
         wait = next_wait(clock() - began, percent, wait, policy)
+    raise AssertionError("counting never ends")
 
 
 def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy) -> float:
@@ -124,9 +152,9 @@ def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy
     return min(max(predicted, policy.first), policy.longest)
 
 
-def _status(api: GraphApi, run_id: str, *, young: bool) -> RunStatus | None:
+def _status(api: GraphApi, run_id: str, account: str | None, *, young: bool) -> RunStatus | None:
     try:
-        return api.get(run_id, {"fields": STATUS_FIELDS}, kind="report_poll", read=_read_status)
+        return api.get(run_id, {"fields": STATUS_FIELDS}, kind="report_poll", read=_read_status, account=account)
     except NotFoundError:
         if young:
             return None
@@ -142,4 +170,8 @@ def _failure(api: GraphApi, run_id: str, status: RunStatus) -> GraphApiError:
         "error_subcode": status.raw.get("error_subcode"),
         "message": api.redact(str(status.raw.get("error_message") or "no message")),
     }
-    return error_from_envelope(envelope, http_status=200, call=f"report run {run_id}")
+    error = error_from_envelope(envelope, http_status=200, call=f"report run {run_id}")
+    if isinstance(error, RetryableError):
+        # The same run will not come to life again, however passing its trouble was.
+        return ReportRunError(error.message, code=error.code, subcode=error.subcode, remedy=error.remedy)
+    return error

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from meta_insights_pipeline.graph_api.errors import GraphApiError, RetryableError
+from meta_insights_pipeline.graph_api.errors import (
+    BATCH_GIVEN_UP,
+    BlockedError,
+    GraphApiError,
+    RetryableError,
+    ThrottleError,
+)
 
 
 @dataclass(frozen=True)
@@ -16,13 +22,25 @@ class RetryPolicy:
     first_wait: float = 1.0
     """Seconds before the second call; doubles from call to call."""
     longest_wait: float = 60.0
-    """Seconds beyond which the client gives up instead of waiting: a longer block is the caller's to plan around."""
+    """Seconds beyond which the client gives up instead of waiting, when the server names a time."""
+    longest_block: float = 5.0
+    """The same for a limit of calls: a longer block is the caller's to plan around."""
+    longest_queue: float = 180.0
+    """Seconds in all that a call waits for room in a budget before it is made: as long as others may be under way."""
 
     def should_retry(self, error: GraphApiError, attempt: int) -> bool:
         """Whether to call again after the attempt with this number, counted from 1, failed."""
-        if not isinstance(error, RetryableError) or attempt >= self.attempts:
+        if not isinstance(error, RetryableError) or attempt >= self.attempts or error.code == BATCH_GIVEN_UP:
             return False
+        if isinstance(error, ThrottleError):
+            # Calls made while blocked prolong the block, so without a known end there is no second one.
+            return error.retry_after is not None and error.retry_after <= self.longest_block
         return error.retry_after is None or error.retry_after <= self.longest_wait
+
+    def should_queue(self, block: BlockedError, waited: float) -> bool:
+        """Whether a call that has waited for so many seconds waits for the end of a block, too."""
+        wait = block.retry_after or 0.0
+        return wait <= self.longest_block and waited + wait <= self.longest_queue
 
     def wait_seconds(self, error: GraphApiError, attempt: int, jitter: float) -> float:
         """How long to wait before the next call.
@@ -38,8 +56,8 @@ class RetryPolicy:
         return float(wait) * (0.5 + 0.5 * jitter)
 
 
-def retry_after_seconds(header: str | None, now: datetime | None = None) -> float | None:
-    """The value of a `Retry-After` header in seconds; it is a number of seconds or a date."""
+def retry_after_seconds(header: str | None, now: datetime) -> float | None:
+    """The value of a `Retry-After` header in seconds from now; it is a number of seconds or a date."""
     if not header:
         return None
     try:
@@ -52,4 +70,4 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - (now or datetime.now(UTC))).total_seconds())
+    return max(0.0, (at - now).total_seconds())

@@ -1,57 +1,110 @@
-"""The usage headers of an answer: how full Meta's budgets are, and how long to wait when one is spent."""
+"""The usage headers of an answer: how full each of Meta's budgets is, and how long until a spent one is free again.
+
+Four headers tell (Meta, "Rate Limits" of the Graph API and of the Marketing API, "Insights API Limits and Best
+Practices"), each about limits of its own that all apply at once. Reading only; what follows from it is in `pacing`.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+APP = "app"
+SCORE = "score"
+INSIGHTS = "ads_insights"
+
 
 @dataclass(frozen=True)
-class Usage:
-    """What the headers of one answer say; None where a header is missing, since missing is not zero."""
+class UsageReading:
+    """What one header says of one budget; None where it says nothing, since missing is not zero."""
 
+    account: str | None
+    """Id without `act_`; None for the app, and where the account is not known."""
+    budget: str
+    """`app`, `score` (the ad account in every use case), or a business use case such as `ads_insights`."""
+    header: str
     percent: float | None
-    """The fullest budget, in percent; may exceed 100."""
-    wait_seconds: float | None
-    """How long until access is regained, when Meta says so."""
+    """Of the budget's fullest metric; may exceed 100."""
+    regain_seconds: float | None = None
+    """How long until access is regained; only said once it is lost."""
+    reset_seconds: float | None = None
+    """How long until a score has fallen to 0; said at any level."""
+    tier: str | None = None
+    """Access tier, `development_access` (limited) or `standard_access` (full)."""
 
 
-def read_usage(headers: Mapping[str, str]) -> Usage:
-    """Read the four usage headers; what cannot be read counts as missing."""
-    percents: list[float] = []
-    waits = [0.0]
-    for entry in _entries(headers):
-        percents += [float(entry[key]) for key in _PERCENTS if _is_number(entry.get(key))]
-        # One header counts in minutes, the other in seconds.
-        if _is_number(entry.get("estimated_time_to_regain_access")):
-            waits.append(60.0 * float(entry["estimated_time_to_regain_access"]))
-        if _is_number(entry.get("reset_time_duration")) and _is_number(entry.get("acc_id_util_pct")):
-            waits.append(float(entry["reset_time_duration"]) if float(entry["acc_id_util_pct"]) >= 100 else 0.0)
-    return Usage(percent=max(percents, default=None), wait_seconds=max(waits) or None)
+def read_usage(headers: Mapping[str, str], account: str | None = None) -> list[UsageReading]:
+    """Read the four usage headers; what cannot be read counts as missing.
+
+    Args:
+        headers: Of an answer, with lower-case names or in any case if the mapping does not mind.
+        account: The ad account that was called; two of the headers do not name it. When it is not known, it is the one
+            that the others name, if they name one only.
+    """
+    cases = list(_use_cases(headers))
+    named = {reading.account for reading in cases}
+    account = account or (named.pop() if len(named) == 1 else None)
+    return [*_of_the_app(headers), *cases, *_of_the_account(headers, account)]
 
 
-_PERCENTS = ("call_count", "total_cputime", "total_time", "acc_id_util_pct", "app_id_util_pct")
-_FLAT_HEADERS = ("x-app-usage", "x-ad-account-usage", "x-fb-ads-insights-throttle")
+def _of_the_app(headers: Mapping[str, str]) -> Iterator[UsageReading]:
+    for header, metrics in (("x-app-usage", _METRICS), ("x-fb-ads-insights-throttle", ("app_id_util_pct",))):
+        value = _object(headers, header)
+        if (percent := _worst(value, metrics)) is not None:
+            yield UsageReading(None, APP, header, percent)
 
 
-def _entries(headers: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    for name in _FLAT_HEADERS:
-        value = _json(headers.get(name))
-        if isinstance(value, dict):
-            yield value
-    cases = _json(headers.get("x-business-use-case-usage"))
-    for entries in cases.values() if isinstance(cases, dict) else ():
-        if isinstance(entries, list):
-            yield from (entry for entry in entries if isinstance(entry, dict))
+def _use_cases(headers: Mapping[str, str]) -> Iterator[UsageReading]:
+    header = "x-business-use-case-usage"
+    for account, entries in _object(headers, header).items():
+        for entry in entries if isinstance(entries, list) else ():
+            if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
+                continue
+            # The one hint that is in minutes.
+            minutes = _number(entry.get("estimated_time_to_regain_access"))
+            yield UsageReading(
+                account,
+                entry["type"],
+                header,
+                _worst(entry, _METRICS),
+                regain_seconds=60.0 * minutes if minutes and minutes > 0 else None,
+                tier=_tier(entry),
+            )
 
 
-def _json(text: str | None) -> Any:
+def _of_the_account(headers: Mapping[str, str], account: str | None) -> Iterator[UsageReading]:
+    for header, budget in (("x-ad-account-usage", SCORE), ("x-fb-ads-insights-throttle", INSIGHTS)):
+        value = _object(headers, header)
+        percent = _worst(value, ("acc_id_util_pct",))
+        if percent is not None:
+            seconds = _number(value.get("reset_time_duration"))
+            reset = seconds if seconds and seconds > 0 else None
+            yield UsageReading(account, budget, header, percent, reset_seconds=reset, tier=_tier(value))
+
+
+_METRICS = ("call_count", "total_cputime", "total_time")
+
+
+def _object(headers: Mapping[str, str], name: str) -> dict[str, Any]:
+    text = headers.get(name)
     try:
-        return json.loads(text) if text else None
+        value = json.loads(text) if text else None
     except ValueError:
-        return None
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
-def _is_number(value: object) -> bool:
+def _worst(value: Mapping[str, Any], names: tuple[str, ...]) -> float | None:
+    numbers = [number for name in names if (number := _number(value.get(name))) is not None]
+    return max(numbers, default=None)
+
+
+def _number(value: object) -> float | None:
     # The bounds leave out what JSON readers take for numbers, too: NaN, the infinite, and more digits than a float holds.
-    return isinstance(value, int | float) and not isinstance(value, bool) and -1e12 < value < 1e12
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and -1e12 < value < 1e12
+    return float(value) if is_number else None  # type: ignore[arg-type]
+
+
+def _tier(value: Mapping[str, Any]) -> str | None:
+    tier = value.get("ads_api_access_tier")
+    return tier if isinstance(tier, str) else None

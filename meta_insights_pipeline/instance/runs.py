@@ -4,11 +4,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from meta_insights_pipeline.sync import forget_dead, is_dead
-from meta_insights_pipeline.warehouse.schema import tables
+from meta_insights_pipeline.life import forget_dead, is_dead
+from meta_insights_pipeline.warehouse.schema import entity_tables, tables
 
 JOB = "sync_insights"
-_TABLES = frozenset(dg.AssetKey(table.name) for table in tables())
+_TABLES = frozenset(dg.AssetKey(table.name) for table in (*tables(), *entity_tables()))
 _GOING = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

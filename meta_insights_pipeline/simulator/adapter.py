@@ -100,7 +100,7 @@ def _raw(answer: SimResponse, request: requests.PreparedRequest) -> HTTPResponse
 
 
 class _DrippingBody(BytesIO):
-    """A body that takes its time; every read brings a tenth at most."""
+    """A body that takes its time: every tenth costs a pause."""
 
     def __init__(self, body: bytes, seconds: float) -> None:
         super().__init__(body)
@@ -113,3 +113,7 @@ class _DrippingBody(BytesIO):
         wanted = rest if size is None or size < 0 else min(size, rest)
         time.sleep(self._pause * wanted / self._portion)
         return super().read(wanted)
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        """Return what comes in one go: a tenth of the body at most."""
+        return self.read(self._portion if size is None or size < 0 else min(size, self._portion))

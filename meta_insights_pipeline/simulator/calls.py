@@ -88,6 +88,7 @@ def _kind(method: str, node: str, edge: str) -> str:
         ("", ""): "batch" if method == "POST" else "other",
         ("me", ""): "me",
         ("me", "adaccounts"): "accounts",
+        ("me", "permissions"): "permissions",
         ("debug_token", ""): "debug_token",
     }
     if (node, edge) in named:

@@ -1,19 +1,25 @@
 """The control doors: looking behind the curtain over HTTP, outside Graph's paths and without a token.
 
-Belongs here: clock, truth, faults and request counts as JSON. Does not belong here: anything that Graph serves.
+Belongs here: clock, truth, faults, accounts, the token and request counts as JSON. Does not belong here: anything that
+Graph serves.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
 import orjson
 
+from meta_insights_pipeline.simulator.auth import TokenInfo
 from meta_insights_pipeline.simulator.clock import Clock, SimulatedClock
+from meta_insights_pipeline.simulator.entity_truth import KINDS, entity_truth
 from meta_insights_pipeline.simulator.faults import FaultPlan, FaultRule
 from meta_insights_pipeline.simulator.messages import SimRequest, SimResponse
 from meta_insights_pipeline.simulator.requestlog import RequestLog
+from meta_insights_pipeline.simulator.states import AccountStates
 from meta_insights_pipeline.simulator.truth import truth
 from meta_insights_pipeline.simulator.world import World
 
@@ -27,6 +33,24 @@ class Controlled(Protocol):
     clock: Clock
     faults: FaultPlan
     requests: RequestLog
+    states: AccountStates
+
+    @property
+    def calls_while_blocked(self) -> Counter[str]:
+        """Calls by account id made into what had been refused before."""
+        ...
+
+    def clear_counts(self) -> None:
+        """Set every count to zero."""
+        ...
+
+    def set_token(self, token: TokenInfo) -> None:
+        """Change what every good token is good for."""
+        ...
+
+    def set_deleted_rows(self, where: str) -> None:
+        """Change where rows of deleted entities are."""
+        ...
 
 
 def answer_control(simulator: Controlled, request: SimRequest) -> SimResponse:
@@ -37,7 +61,11 @@ def answer_control(simulator: Controlled, request: SimRequest) -> SimResponse:
         ("GET", "/truth"): _show_truth,
         ("POST", "/faults"): _add_fault,
         ("DELETE", "/faults"): _clear_faults,
-        ("GET", "/requests"): lambda held, _: held.requests.counts(),
+        ("GET", "/entities"): _show_entities,
+        ("POST", "/accounts"): _change_account,
+        ("POST", "/token"): _change_token,
+        ("POST", "/deleted_rows"): _change_deleted_rows,
+        ("GET", "/requests"): _show_requests,
         ("DELETE", "/requests"): _clear_requests,
     }
     door = doors.get((request.method, request.path.removeprefix(CONTROL_PREFIX).rstrip("/")))
@@ -75,6 +103,44 @@ def _show_truth(simulator: Controlled, request: SimRequest) -> dict[str, Any]:
     return {"rows": stated.rows, "actions": stated.actions}
 
 
+def _show_entities(simulator: Controlled, request: SimRequest) -> dict[str, Any]:
+    query = request.query
+    if query["kind"] not in KINDS:
+        msg = f"unknown kind {query['kind']!r}; known are {', '.join(KINDS)}"
+        raise ValueError(msg)
+    at = datetime.fromisoformat(query["at"]) if "at" in query else simulator.clock.now()
+    rows = entity_truth(simulator.world, query["kind"], query.get("account_id", ""), at, states=simulator.states)
+    return {"entities": rows}
+
+
+def _change_account(simulator: Controlled, request: SimRequest) -> dict[str, Any]:
+    body = orjson.loads(request.body)
+    account_id, state = body["account_id"], body["state"]
+    if state in {"hidden", "shown"}:
+        simulator.states.hide(account_id, hidden=state == "hidden")
+    else:
+        simulator.states.set(account_id, state)
+    return {"account_id": account_id, "state": state}
+
+
+def _change_token(simulator: Controlled, request: SimRequest) -> dict[str, Any]:
+    token = TokenInfo.from_json(orjson.loads(request.body))
+    simulator.set_token(token)
+    return {"token": asdict(token)}
+
+
+def _change_deleted_rows(simulator: Controlled, request: SimRequest) -> dict[str, str]:
+    where = orjson.loads(request.body)["where"]
+    simulator.set_deleted_rows(where)
+    return {"where": where}
+
+
+def _show_requests(simulator: Controlled, _: SimRequest) -> dict[str, Any]:
+    counts, blocked = simulator.requests.counts(), simulator.calls_while_blocked
+    # Only when there are any, so that the values of this answer can be added up.
+    return {**counts, "calls_while_blocked": dict(blocked)} if blocked else dict(counts)
+
+
 def _add_fault(simulator: Controlled, request: SimRequest) -> dict[str, str]:
     rule = simulator.faults.add(FaultRule.from_json(orjson.loads(request.body)))
     return {"added": rule.action}
@@ -86,7 +152,7 @@ def _clear_faults(simulator: Controlled, _: SimRequest) -> dict[str, bool]:
 
 
 def _clear_requests(simulator: Controlled, _: SimRequest) -> dict[str, bool]:
-    simulator.requests.clear()
+    simulator.clear_counts()
     return {"cleared": True}
 
 

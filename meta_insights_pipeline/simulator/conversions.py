@@ -3,13 +3,12 @@
 Belongs here: the events, their delay buckets and the attribution rule. Does not belong here: action types (`metrics`).
 """
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
 
 from meta_insights_pipeline.simulator.delivery import AdDays, price_level
-from meta_insights_pipeline.simulator.randomness import ONE, Ints, between, phase, portion
+from meta_insights_pipeline.simulator.randomness import ONE, Ints, Mask, between, phase, portion
 from meta_insights_pipeline.simulator.structure import ATTRIBUTIONS
 
 WINDOWS = ("1d_click", "7d_click", "28d_click", "1d_view", "1d_ev")
@@ -66,15 +65,18 @@ class Conversions:
     def _arrived(self, event: str) -> dict[str, Ints]:
         """Return what has arrived of each delay bucket; a jitter gives every ad-day its own times."""
         cells = self._cells
-        final = self._final(event)
-        bits, more = cells.bits(f"arrival/{event}"), cells.bits(f"later arrival/{event}")
-        carries = (phase(bits), phase(bits, 1), phase(bits, 2), phase(more), phase(more, 1))
+        delivering = cells.delivering
+        buckets = cells.once(("final", event), lambda: self._final(event))
+        carries = cells.once(("carries", event), lambda: self._carries(event))
         return {
-            bucket: np.where(
-                cells.delivering, portion(final[bucket], cells.progress.arrived[bucket][:, None], carry), 0
-            )
-            for bucket, carry in zip(final, carries, strict=True)
+            bucket: portion(final, cells.progress.arrived[bucket][:, None], carry) * delivering
+            for (bucket, final), carry in zip(buckets.items(), carries, strict=True)
         }
+
+    def _carries(self, event: str) -> tuple[Ints, ...]:
+        """Return for each delay bucket what decides how a part of a conversion is rounded."""
+        bits, more = self._cells.bits(f"arrival/{event}"), self._cells.bits(f"later arrival/{event}")
+        return phase(bits), phase(bits, 1), phase(bits, 2), phase(more), phase(more, 1)
 
     def _final(self, event: str) -> dict[str, Ints]:
         """Return the final number of each delay bucket."""
@@ -105,21 +107,29 @@ class Conversions:
             rate = np.where(campaign % 2 == _OPTIONAL[event], rate, 0)
         return rate * (500 + between(cells.ad_bits("quality"), 0, 0, 1000)) // 1000
 
-    @functools.cached_property
+    @property
     def _price(self) -> Ints:
         """Money of one conversion in minor units, by ad and day."""
+        return self._cells.once("price", self._drawn_price)
+
+    def _drawn_price(self) -> Ints:
         cells = self._cells
         cents = between(cells.ad_bits("basket"), 0, 1500, 11_000)[None, :]
         cents = cents * (850 + ((phase(cells.bits("basket")) * 300) >> 20)) // 1000
         return price_level(cells.currency, cents)
+
+    def _settings(self) -> tuple[Mask, Mask]:
+        """Return which ads count clicks of a day only, and which count views, too."""
+        graph = self._cells.graph
+        setting = graph.attribution[graph.ads.parent[self._cells.ads]][None, :]
+        return setting == ATTRIBUTIONS.index("1d_click"), setting == ATTRIBUTIONS.index("7d_click_1d_view")
 
     def _attribute(self, arrived: dict[str, Ints]) -> Windowed:
         """Return amounts by window, and under each ad set's own attribution setting."""
         day = arrived["click_1d"]
         week = day + arrived["click_7d"]
         view = arrived["view_1d"]
-        setting = self._cells.graph.attribution[self._cells.graph.ads.parent[self._cells.ads]][None, :]
-        value = np.where(setting == ATTRIBUTIONS.index("1d_click"), day, week)
-        value = np.where(setting == ATTRIBUTIONS.index("7d_click_1d_view"), week + view, value)
+        one_day, with_view = self._cells.once("settings", self._settings)
+        value = np.where(one_day, day, week) + view * with_view
         windows = (day, week, week + arrived["click_28d"], view, arrived["engaged_1d"])
         return Windowed(value, dict(zip(WINDOWS, windows, strict=True)))

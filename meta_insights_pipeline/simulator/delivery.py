@@ -6,6 +6,8 @@ Every amount is an integer (money in minor units), so that sums over children ar
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 
@@ -37,25 +39,67 @@ _LARGEST = 60_000
 _EPOCH_DAY = 719_163
 
 
-def price_level(currency: str, cents: Ints) -> Ints:
+Cents = TypeVar("Cents", int, Ints)
+
+
+def price_level(currency: str, cents: Cents) -> Cents:
     """Return amounts in US cents as minor units of a currency."""
     times, over = _PRICE_LEVEL.get(currency, (1, 1))
     return cents * times // over
 
 
-class AdDays:
-    """Amounts of some ads (columns) on some days (rows) at one instant; each is computed when first asked for."""
+Value = TypeVar("Value")
+Drawn = dict[Any, Any]
+"""What has been computed of some ads and days whatever the instant, by the name of its computation."""
 
-    def __init__(self, graph: AccountGraph, currency: str, ads: Ints, days: Ints, at: int) -> None:
+
+class drawn(Generic[Value]):  # noqa: N801 - used like functools.cached_property
+    """A property that does not depend on the instant: computed once for all `AdDays` that share their draws."""
+
+    def __init__(self, compute: "Callable[[AdDays], Value]") -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, cells: None, owner: type) -> "drawn[Value]": ...
+    @overload
+    def __get__(self, cells: "AdDays", owner: type) -> Value: ...
+    def __get__(self, cells: "AdDays | None", owner: type) -> "drawn[Value] | Value":
+        """Return the value for some ads and days."""
+        return self if cells is None else cells.once(self, lambda: self._compute(cells))
+
+
+class AdDays:
+    """Amounts of some ads (columns) on some days (rows) at one instant; each is computed when first asked for.
+
+    What does not depend on the instant is kept in `draws`, which may be shared by all that have the same ads and days.
+    """
+
+    def __init__(
+        self, graph: AccountGraph, currency: str, ads: Ints, days: Ints, at: int, draws: Drawn | None = None
+    ) -> None:
         self.graph = graph
         self.currency = currency
         self.ads = ads
         self.days = days
         self.at = at
-        self.keys: Bits = graph.ads.keys[ads]
+        self.draws: Drawn = {} if draws is None else draws
         self.progress: Progress = progress(graph.spec.zone, days, at)
 
     # ---- draws ----
+
+    def once(self, name: Any, compute: Callable[[], Value]) -> Value:
+        """Return a value that does not depend on the instant, computed at its first use."""
+        try:
+            value: Value = self.draws[name]
+        except KeyError:
+            value = self.draws[name] = compute()
+        return value
+
+    @drawn
+    def keys(self) -> Bits:
+        """The ids of the ads as numbers."""
+        return self.graph.ads.keys[self.ads]
 
     def bits(self, purpose: str) -> Bits:
         """Return one draw for each ad and day."""
@@ -65,6 +109,10 @@ class AdDays:
         """Return one draw for each ad."""
         return entity_bits(purpose_key(self.graph.spec.seed, purpose), self.keys)
 
+    def _portion(self, name: Any, amounts: Ints, rate: int, draw: tuple[str, int]) -> Ints:
+        """Return a portion of amounts as first counted; `draw` names the purpose and the part of a draw."""
+        return self.once(("portion", name), lambda: portion(amounts, rate, phase(self.bits(draw[0]), draw[1])))
+
     def visible(self, initial: Ints) -> Ints:
         """Return what shows at the instant of amounts as first counted.
 
@@ -72,22 +120,26 @@ class AdDays:
         steps keep order, so whatever nests at first (clicks in impressions) nests at every instant.
         """
         grown = (initial * self.progress.growth[:, None]) >> 20
-        share = self._invalid * self.progress.settled_hours[:, None] // SETTLING_HOURS
-        return grown - ((grown * share) >> 20)
+        return grown - ((grown * self._taken_out) >> 20)
+
+    @functools.cached_property
+    def _taken_out(self) -> Ints:
+        """Share of the traffic that has been found invalid so far."""
+        return self._invalid * self.progress.settled_hours[:, None] // SETTLING_HOURS
 
     @functools.cached_property
     def delivering(self) -> Mask:
         """Where an ad shows at least one impression: no row, and no amount, without."""
         return self.impressions > 0
 
-    @functools.cached_property
+    @drawn
     def convincing(self) -> Mask:
         """Where conversions may follow: not on days whose traffic turns out to be invalid as a whole."""
         return self._invalid < ONE
 
     # ---- delivery ----
 
-    @functools.cached_property
+    @drawn
     def first_impressions(self) -> Ints:
         """Impressions as first counted, before invalid traffic is taken out."""
         ads = self.graph.ads
@@ -107,7 +159,7 @@ class AdDays:
         """Impressions."""
         return self.visible(self.first_impressions)
 
-    @functools.cached_property
+    @drawn
     def first_clicks(self) -> Ints:
         """Clicks of all kinds as first counted."""
         bits = self.bits("clicks")
@@ -120,7 +172,7 @@ class AdDays:
         """Clicks of all kinds."""
         return self.visible(self.first_clicks)
 
-    @functools.cached_property
+    @drawn
     def first_link_clicks(self) -> Ints:
         """Link clicks as first counted."""
         rate = between(self.ad_bits("link share"), 0, ONE * 55 // 100, ONE * 95 // 100)[None, :]
@@ -134,9 +186,9 @@ class AdDays:
     @functools.cached_property
     def outbound_clicks(self) -> Ints:
         """Link clicks that leave Meta's services."""
-        return self.visible(portion(self.first_link_clicks, ONE * 88 // 100, phase(self.bits("links"), 1)))
+        return self.visible(self._portion("outbound", self.first_link_clicks, ONE * 88 // 100, ("links", 1)))
 
-    @functools.cached_property
+    @drawn
     def first_page_views(self) -> Ints:
         """Landing page views as first counted."""
         return portion(self.first_link_clicks, ONE * 72 // 100, phase(self.bits("links"), 2))
@@ -149,21 +201,25 @@ class AdDays:
     @functools.cached_property
     def spend(self) -> Ints:
         """Money in minor units of the account's currency."""
+        return np.where(self.delivering, self.visible(self._first_spend), 0)
+
+    @drawn
+    def _first_spend(self) -> Ints:
         bits = self.bits("spend")
         mille = price_level(self.currency, between(self.ad_bits("price"), 0, 350, 1900))[None, :]
         mille = mille * (800 + ((phase(bits) * 450) >> 20)) >> 10
-        first = (self.first_impressions * mille + ((phase(bits, 1) * 1000) >> 20)) // 1000
-        return np.where(self.delivering, self.visible(first), 0)
+        first: Ints = (self.first_impressions * mille + ((phase(bits, 1) * 1000) >> 20)) // 1000
+        return first
 
     # ---- video ----
 
-    @functools.cached_property
+    @drawn
     def _first_plays(self) -> Ints:
         rate = between(self.ad_bits("plays"), 0, ONE * 30 // 100, ONE * 70 // 100)
         rate = np.where(self.graph.video[self.ads], rate, 0)[None, :]
         return portion(self.first_impressions, rate, phase(self.bits("plays")))
 
-    @functools.cached_property
+    @drawn
     def _first_marks(self) -> list[Ints]:
         """Plays as first counted that reached p25, p50, p75, p95 and p100; each is a portion of the one before."""
         early, late = self.bits("marks"), self.bits("late marks")
@@ -183,7 +239,7 @@ class AdDays:
         """Plays of a video."""
         return self.visible(self._first_plays)
 
-    @functools.cached_property
+    @drawn
     def _first_views(self) -> Ints:
         return portion(self._first_plays, ONE * 52 // 100, phase(self.bits("plays"), 1))
 
@@ -195,18 +251,19 @@ class AdDays:
     @functools.cached_property
     def thruplays(self) -> Ints:
         """Plays to the end or for 15 seconds."""
-        return self.visible(portion(self._first_views, ONE * 45 // 100, phase(self.bits("plays"), 2)))
+        return self.visible(self._portion("thruplays", self._first_views, ONE * 45 // 100, ("plays", 2)))
 
     @functools.cached_property
     def long_views(self) -> Ints:
         """Plays of at least 30 seconds."""
-        return self.visible(portion(self._first_views, ONE * 25 // 100, phase(self.bits("late marks"), 2)))
+        return self.visible(self._portion("long views", self._first_views, ONE * 25 // 100, ("late marks", 2)))
 
     # ---- engagement ----
 
     def _engagement(self, purpose: str, which: int, rate: int) -> Ints:
         """Return engagement of a kind; `rate` is per ten thousand impressions."""
-        return self.visible(portion(self.first_impressions, ONE * rate // 10_000, phase(self.bits(purpose), which)))
+        first = self._portion((purpose, which), self.first_impressions, ONE * rate // 10_000, (purpose, which))
+        return self.visible(first)
 
     @functools.cached_property
     def reactions(self) -> Ints:
@@ -246,7 +303,7 @@ class AdDays:
 
     # ---- shape ----
 
-    @functools.cached_property
+    @drawn
     def usual_impressions(self) -> Ints:
         """Impressions of each ad on a normal day: many small ads and few large ones."""
         bits, more = self.ad_bits("size"), self.ad_bits("size, more")
@@ -255,7 +312,7 @@ class AdDays:
         size: Ints = np.clip(np.exp(5.6 + 1.35 * normal), 3, _LARGEST).astype(np.int64)
         return size
 
-    @functools.cached_property
+    @drawn
     def _season(self) -> Ints:
         """Factor of each day for the day of the week and the month."""
         weekday = (self.days - 1) % 7
@@ -264,20 +321,20 @@ class AdDays:
         factors: Ints = _WEEKDAYS[weekday] * _MONTHS[month] // _UNITY
         return factors
 
-    @functools.cached_property
+    @drawn
     def _ramp(self) -> Ints:
         """Factor for the first days of an ad, while it is still being learnt."""
         age = self.days[:, None] - self.graph.ads.start_day[self.ads][None, :]
         ramp: Ints = np.clip(360 + age * 170, 0, _UNITY)
         return ramp
 
-    @functools.cached_property
+    @drawn
     def _trickle(self) -> Mask:
         """Days on which an ad shows only a handful of impressions."""
         trickle: Mask = phase(self.bits("trickle")) < ONE * 35 // 1000
         return trickle
 
-    @functools.cached_property
+    @drawn
     def _invalid(self) -> Ints:
         """Share of a day's traffic that is invalid: up to two percent, or all of a tiny day, whose row vanishes."""
         bits = self.bits("invalid")

@@ -68,6 +68,16 @@ def no_such_object(object_id: str, method: str = "get") -> GraphError:
     return GraphError(text, 100, 33, type="GraphMethodException")
 
 
+def not_permitted(code: int = 200) -> GraphError:
+    """Return the error for an object that the token may not read: code 200, 10, or 100 without a subcode."""
+    texts = {
+        200: "(#200) Ad account owner has NOT grant ads_management or ads_read permission",
+        10: "(#10) Application does not have permission for this action",
+        100: "(#100) Missing permissions",
+    }
+    return GraphError(texts[code], code, status=400 if code == 100 else 403)
+
+
 def unknown_alias(object_id: str) -> GraphError:
     """Return the error for a bare number or word that names nothing."""
     return GraphError(f"(#803) Some of the aliases you requested do not exist: {object_id}", 803, status=404)
@@ -106,12 +116,12 @@ def report_gone() -> GraphError:
     return GraphError("(#2601) The report run cannot be accessed or has expired.", 2601, is_transient=False)
 
 
-def too_many_calls(code: int, headers: dict[str, str]) -> GraphError:
-    """Return the error for an ad account whose hourly budget for a business use case is spent."""
+def too_many_calls(code: int, headers: dict[str, str], subcode: int | None = 2446079) -> GraphError:
+    """Return the error for an ad account whose hourly budget for a business use case, or whose score, is spent."""
     return GraphError(
         f"(#{code}) There have been too many calls from this ad-account. Please wait a bit and try again.",
         code,
-        2446079,
+        subcode,
         is_transient=False,
         user_title="Ad account has too many API calls",
         user_message="There have been too many calls from this ad account. Wait a bit and try again.",

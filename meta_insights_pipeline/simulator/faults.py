@@ -5,10 +5,11 @@ Belongs here: rules and their bookkeeping. Does not belong here: how a fault loo
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from meta_insights_pipeline.simulator.blocks import ACCOUNT, APP, AREAS
 from meta_insights_pipeline.simulator.errors import GraphError
 
 ERROR_ACTIONS = ("graph_error", "html", "text")
@@ -30,8 +31,19 @@ RUN_ACTIONS = (
 )
 """Peculiar report runs; the rule is applied when the run is created and stays with it."""
 
-OTHER_ACTIONS = ("headers", "null_batch_element")
+STALE = "stale"
+"""Insights as they were `seconds` ago, by the simulated clock: reports are not always in step with one another."""
+
+OTHER_ACTIONS = ("headers", "null_batch_element", "block", STALE)
 ACTIONS = (*ERROR_ACTIONS, *WIRE_ACTIONS, *PAGE_ACTIONS, *RUN_ACTIONS, *OTHER_ACTIONS)
+
+
+UNKNOWN_ERROR = "An unknown error occurred"
+_ASKING_KINDS = frozenset({"insights", "create_run"})
+
+
+def _no_rows() -> int:
+    return 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,12 @@ class CallInfo:
     days: int = 0
     inner: bool = False
     """Whether the request is an entry of a batch."""
+    account: str = ""
+    """The ad account concerned, without `act_`; empty if none."""
+    use_case: str = ""
+    """The business use case whose budget the call is charged to; empty if none."""
+    rows: Callable[[], int] = _no_rows
+    """Tells how many rows all pages of the result hold; called only for rules that ask."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +76,16 @@ class FaultRule:
     kind: str = ""
     query: str = ""
     """Text that some `name=value` of the parameters must hold."""
+    without_query: str = ""
+    """Text that no `name=value` of the parameters may hold."""
+    account: str = ""
+    """Hits only requests about this ad account, its objects and its report runs; with or without `act_`."""
     limit_above: int | None = None
     """Hits only requests whose `limit` is larger."""
     days_above: int | None = None
     """Hits only requests for insights over more days."""
+    rows_above: int | None = None
+    """Hits only requests for insights, direct or as a report, whose whole result has more rows."""
     skip: int = 0
     """Matching requests that pass first."""
     times: int | None = 1
@@ -69,7 +93,7 @@ class FaultRule:
     status: int | None = None
     code: int | None = None
     subcode: int | None = None
-    message: str = "An unknown error occurred"
+    message: str = UNKNOWN_ERROR
     type: str = "OAuthException"
     is_transient: bool | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -79,6 +103,9 @@ class FaultRule:
     def __post_init__(self) -> None:
         if self.action not in ACTIONS:
             msg = f"unknown fault {self.action!r}; known are {', '.join(ACTIONS)}"
+            raise ValueError(msg)
+        if self.action == "block" and (self.code not in AREAS or self.seconds <= 0):
+            msg = f"a block needs seconds and one of the codes {', '.join(map(str, AREAS))}"
             raise ValueError(msg)
         re.compile(self.path)
 
@@ -93,15 +120,13 @@ class FaultRule:
 
     def matches(self, call: CallInfo) -> bool:
         """Tell whether a request meets every condition."""
-        if self.method and self.method.upper() != call.method:
-            return False
-        if self.kind and self.kind != call.kind:
-            return False
-        if self.path and not re.search(self.path, call.path):
-            return False
-        if self.query and not any(self.query in f"{name}={value}" for name, value in call.params.items()):
-            return False
-        return self._is_large(call) and self._applies(call)
+        # Counting rows is the only condition that costs time.
+        return self._names(call) and self._says(call) and self._applies(call) and self._is_large(call)
+
+    @property
+    def lower_headers(self) -> dict[str, str]:
+        """The headers with names in lower case, as answers have them."""
+        return {name.lower(): text for name, text in self.headers.items()}
 
     def error(self) -> GraphError:
         """Return the error that the rule describes."""
@@ -114,15 +139,34 @@ class FaultRule:
             status=status,
             type=self.type,
             is_transient=self.is_transient,
-            headers=dict(self.headers),
+            headers=self.lower_headers,
         )
+
+    def _names(self, call: CallInfo) -> bool:
+        """Tell whether the rule is about this kind of request, path and account."""
+        if self.method and self.method.upper() != call.method:
+            return False
+        if self.kind and self.kind != call.kind:
+            return False
+        if self.account and self.account.removeprefix("act_") != call.account:
+            return False
+        return not self.path or re.search(self.path, call.path) is not None
+
+    def _says(self, call: CallInfo) -> bool:
+        """Tell whether the parameters hold what they must and nothing that they may not."""
+        pairs = [f"{name}={value}" for name, value in call.params.items()]
+        if self.query and not any(self.query in pair for pair in pairs):
+            return False
+        return not (self.without_query and any(self.without_query in pair for pair in pairs))
 
     def _is_large(self, call: CallInfo) -> bool:
         if self.limit_above is not None:
             limit = call.params.get("limit", "25")
             if not limit.isdecimal() or int(limit) <= self.limit_above:
                 return False
-        return self.days_above is None or call.days > self.days_above
+        if self.days_above is not None and call.days <= self.days_above:
+            return False
+        return self.rows_above is None or (call.kind in _ASKING_KINDS and call.rows() > self.rows_above)
 
     def _applies(self, call: CallInfo) -> bool:
         """Tell whether the action makes sense for the kind of request at all."""
@@ -130,7 +174,18 @@ class FaultRule:
             return call.kind == "create_run"
         if self.action in PAGE_ACTIONS:
             return call.kind in {"insights", "run_insights"}
+        if self.action == "block":
+            return self._closes(call)
+        if self.action == STALE:
+            return call.kind in _ASKING_KINDS
         return call.inner or self.action != "null_batch_element"
+
+    def _closes(self, call: CallInfo) -> bool:
+        """Tell whether a call lies in what the code closes; entries of a batch do, the batch around them does not."""
+        area = AREAS[self.code or 0]
+        if area == APP:
+            return call.kind != "batch"
+        return call.use_case == area if area != ACCOUNT else bool(call.use_case)
 
 
 class FaultPlan:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from meta_insights_pipeline.simulator.edits import AccountEdits
 from meta_insights_pipeline.simulator.errors import invalid_parameter, not_one_of
 from meta_insights_pipeline.simulator.metrics import SCALARS
 from meta_insights_pipeline.simulator.parameters import parse_json
@@ -117,14 +118,13 @@ def _number(value: Any, place: int) -> float:
         raise invalid_parameter(f"filtering[{place}][value] must be a number", "filtering") from None
 
 
-def entity_mask(graph: AccountGraph, condition: Filter, at: int) -> Mask:
+def entity_mask(graph: AccountGraph, edits: AccountEdits, condition: Filter, at: int) -> Mask:
     """Return which entities of the condition's level pass."""
     table = graph.table(condition.level)
     if condition.attribute in _TIME_ATTRIBUTES:
         if condition.attribute == "created_time":
             return number_mask(condition, table.created)
-        moments = np.array([table.updated(place, at) for place in range(len(table))], dtype=np.int64)
-        return number_mask(condition, moments)
+        return number_mask(condition, edits.updated(condition.level, at))
     if condition.attribute == "id":
         return _texts_pass(condition, table.ids)
     if condition.attribute == "name":

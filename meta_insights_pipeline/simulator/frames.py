@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from meta_insights_pipeline.simulator.cells import Cells, CellStore, make_cells
 from meta_insights_pipeline.simulator.conversions import Conversions, Windowed
 from meta_insights_pipeline.simulator.days import horizon
 from meta_insights_pipeline.simulator.delivery import AdDays
@@ -51,14 +52,17 @@ class Source:
     ads: Ints
     level: str
     at: int
+    store: CellStore | None = None
+    """Keeps amounts for the next call; without one they are made for this call alone."""
 
     def groups(self, first: int, last: int) -> "_Groups":
         """Return the ads that may deliver between two days, by entity of the level."""
         return _Groups(self.graph, candidates(self.graph, self.ads, first, last), self.level)
 
-    def cells(self, ads: Ints, days: Ints) -> AdDays:
-        """Return the ad-days of some ads and days."""
-        return AdDays(self.graph, self.currency, ads, days, self.at)
+    def cells(self, ads: Ints, days: Ints) -> Cells:
+        """Return the amounts of some ads and days."""
+        make = make_cells if self.store is None else self.store.get
+        return make(self.graph, self.currency, ads, days, self.at)
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,7 @@ def daily_frame(source: Source, first: int, last: int, needs: Needs) -> Frame:
     """Return a frame with one period a day; the caller keeps the range small."""
     days = np.arange(first, last + 1, dtype=np.int64)
     groups = source.groups(first, last)
-    cells = source.cells(groups.ads, days)
-    conversions = Conversions(cells)
+    cells, conversions = source.cells(groups.ads, days)
     scalars = {name: groups.sums(_scalar(cells, name)) for name in needs.scalars if name != "reach"}
     if "reach" in needs.scalars:
         people = groups.people(*runs(cells), np.arange(len(days)))
@@ -115,8 +118,7 @@ def period_frame(source: Source, first: int, last: int, needs: Needs) -> Frame:
     actions: dict[Amount, Windowed] = {}
     people: list[tuple[Ints, Ints]] = []
     for days in blocks(first, min(last, horizon(source.at)), len(groups.ads)):
-        cells = source.cells(groups.ads, days)
-        conversions = Conversions(cells)
+        cells, conversions = source.cells(groups.ads, days)
         for name in needs.scalars - {"reach"}:
             scalars[name] += groups.totals(_scalar(cells, name))
         if "reach" in needs.scalars:

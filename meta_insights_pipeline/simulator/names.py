@@ -1,4 +1,4 @@
-"""Names as people give them to campaigns, ad sets and ads, with what makes real ones awkward to parse.
+"""Names of campaigns, ad sets and ads, and lines of advertisements, with what makes those of people awkward to parse.
 
 Belongs here: wording. Does not belong here: which entities exist.
 """
@@ -63,6 +63,11 @@ def ad_name(dice: Dice, *, video: bool, serial: int) -> str:
     """Return an ad's name."""
     form = dice.pick(_FORMATS[:2] if video else _FORMATS[2:])
     return f"{form} - {dice.pick(_HOOKS)} - v{serial}"
+
+
+def headline(dice: Dice) -> str:
+    """Return a line of an advertisement."""
+    return f"{dice.pick(_THEMES)} - {dice.pick(_HOOKS)}"
 
 
 def renamed(dice: Dice, name: str) -> str:

@@ -1,127 +1,29 @@
-"""Accounts, campaigns, ad sets, ads and creatives as JSON, and the edges that list them.
+"""Accounts, campaigns, ad sets, ads and creatives as JSON.
 
-Belongs here: fields of objects, default visibility by status, edge filters and pages. Does not belong here: routing.
+Belongs here: fields of objects. Does not belong here: which objects an edge lists (`edges`), routing, and what objects
+are set to (`edits`).
 """
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from meta_insights_pipeline.simulator.auth import USER_ID
 from meta_insights_pipeline.simulator.days import local_date, local_text, midnight, utc
-from meta_insights_pipeline.simulator.errors import GraphError, invalid_parameter, not_one_of
-from meta_insights_pipeline.simulator.filters import entity_mask, parse_filters
-from meta_insights_pipeline.simulator.frames import Needs, Source, period_frame
-from meta_insights_pipeline.simulator.paging import decode_cursor, encode_cursor
-from meta_insights_pipeline.simulator.parameters import parse_bool, parse_limit, parse_list, split_fields
-from meta_insights_pipeline.simulator.randomness import Ints, Mask
+from meta_insights_pipeline.simulator.edits import AccountEdits
+from meta_insights_pipeline.simulator.errors import GraphError
+from meta_insights_pipeline.simulator.object_fields import NODE_TYPES, OBJECT_FIELDS
+from meta_insights_pipeline.simulator.parameters import parse_list, split_fields
 from meta_insights_pipeline.simulator.rendering import optimization_goal
-from meta_insights_pipeline.simulator.structure import (
-    ARCHIVED,
-    ATTRIBUTIONS,
-    DELETED,
-    STATUS_NAMES,
-    AccountGraph,
-    EntityTable,
-    creative_id_of,
-)
+from meta_insights_pipeline.simulator.states import ACTIVE_STANDING, Standing
+from meta_insights_pipeline.simulator.structure import ATTRIBUTIONS, STATUS_NAMES, AccountGraph
 from meta_insights_pipeline.simulator.world import Account, World
 
 Fields = dict[str, "Fields"]
+Getters = dict[str, Callable[[], Any]]
 
-EDGE_LEVELS = {"campaigns": "campaign", "adsets": "adset", "ads": "ad", "adcreatives": "creative"}
-_NODE_TYPES = {"account": "AdAccount", "campaign": "Campaign", "adset": "AdSet", "ad": "Ad", "creative": "AdCreative"}
-_NEXT_STATUSES = ("IN_PROCESS", "WITH_ISSUES", "DISAPPROVED", "PENDING_BILLING_INFO", "PENDING_REVIEW", "PREAPPROVED")
-_CREATIVE_TYPES = ("STATUS", "SHARE", "VIDEO", "PHOTO")
-# Fields that Meta knows and for which nothing is drawn; they are left out of answers.
-_EMPTY_FIELDS = frozenset(
-    {
-        "adlabels",
-        "adset_schedule",
-        "asset_score",
-        "attribution_count_type",
-        "bid_amount",
-        "bid_constraints",
-        "bid_info",
-        "brand_lift_studies",
-        "budget_rebalance_flag",
-        "business_city",
-        "business_country_code",
-        "business_name",
-        "can_use_spend_cap",
-        "capabilities",
-        "conversion_domain",
-        "conversion_specs",
-        "daily_min_spend_target",
-        "daily_spend_cap",
-        "demographic_link",
-        "destination_type",
-        "display_sequence",
-        "end_advertiser",
-        "end_time",
-        "engagement_audience",
-        "failed_delivery_checks",
-        "funding_source",
-        "has_advertiser_opted_in_odax",
-        "image_hash",
-        "instagram_user_id",
-        "is_dynamic_creative",
-        "is_personal",
-        "issues_info",
-        "last_updated_by_app_id",
-        "lifetime_imps",
-        "lifetime_min_spend_target",
-        "lifetime_spend_cap",
-        "line_number",
-        "link_url",
-        "media_agency",
-        "min_campaign_group_spend_cap",
-        "min_daily_budget",
-        "multi_optimization_goal_weight",
-        "object_id",
-        "object_story_id",
-        "object_story_spec",
-        "object_url",
-        "offsite_conversion_id",
-        "optimization_sub_event",
-        "pacing_type",
-        "partner",
-        "preview_shareable_link",
-        "primary_promoted_object_id",
-        "promoted_object",
-        "recommendations",
-        "recurring_budget_semantics",
-        "review_feedback",
-        "rf_prediction_id",
-        "smart_promotion_type",
-        "source_ad",
-        "source_ad_id",
-        "source_adset",
-        "source_adset_id",
-        "source_campaign",
-        "source_campaign_id",
-        "special_ad_category",
-        "special_ad_category_country",
-        "spend_cap",
-        "stop_time",
-        "targeting",
-        "targeting_optimization_types",
-        "tax_id",
-        "template_url",
-        "time_based_ad_rotation_id_blocks",
-        "topline_id",
-        "tracking_specs",
-        "url_tags",
-        "use_new_app_click",
-        "user_tasks",
-        "video_id",
-        "view_through_rate",
-    }
-)
+_EVENTS = {"OUTCOME_SALES": "PURCHASE", "OUTCOME_LEADS": "LEAD"}
 
 
 @dataclass(frozen=True)
@@ -132,20 +34,27 @@ class View:
     account: Account
     at: int
     graph: AccountGraph = field(repr=False)
+    edits: AccountEdits = field(repr=False)
+    standing: Standing = ACTIVE_STANDING
 
     def text(self, moment: int) -> str:
         """Return a unix second in the account's own time."""
         return local_text(self.account.timezone_name, moment)
 
+    def midnight(self, day: int) -> str:
+        """Return the moment at which a day of the account begins, by its ordinal."""
+        return self.text(midnight(self.account.timezone_name, day))
 
-def view(world: World, account: Account, at: int) -> View:
+
+def view(world: World, account: Account, at: int, standing: Standing = ACTIVE_STANDING) -> View:
     """Return an account at a step."""
-    return View(world, account, at, world.graph(account.id))
+    return View(world, account, at, world.graph(account.id), world.edits(account.id), standing)
 
 
 def parse_fields(text: str | None) -> Fields:
     """Read `fields` of an object, which may nest: `id,creative{id,name}`."""
-    names = parse_list(text, "fields") if text and text.lstrip().startswith("[") else split_fields(text or "")
+    is_json = text is not None and text.lstrip().startswith("[")
+    names = parse_list(text, "fields") if is_json else list(split_fields(text or ""))
     fields: Fields = {}
     for name in names:
         head, _, rest = name.strip().partition("{")
@@ -160,12 +69,12 @@ def account_object(shown: View, fields: Fields) -> dict[str, Any]:
     wanted = fields or {"account_id": {}}
     offset = utc(shown.at).astimezone(ZoneInfo(account.timezone_name)).utcoffset()
     hours = offset.total_seconds() / 3600 if offset is not None else 0.0
-    getters: dict[str, Callable[[], Any]] = {
+    getters: Getters = {
         "id": lambda: f"act_{account.id}",
         "account_id": lambda: account.id,
         "name": lambda: account.name,
-        "account_status": lambda: account.status,
-        "disable_reason": lambda: 0,
+        "account_status": lambda: shown.standing.status,
+        "disable_reason": lambda: shown.standing.disable_reason,
         "currency": lambda: account.currency,
         "timezone_id": lambda: account.timezone_id,
         "timezone_name": lambda: account.timezone_name,
@@ -174,7 +83,7 @@ def account_object(shown: View, fields: Fields) -> dict[str, Any]:
         "age": lambda: (local_date(account.timezone_name, shown.at) - account.created).days,
         "business": lambda: {"id": f"9{account.id[:14]}", "name": account.name},
         "owner": lambda: f"9{account.id[:14]}",
-        "amount_spent": lambda: str(_amount_spent(shown)),
+        "amount_spent": lambda: str(shown.world.spending(account.id).of_account(shown.at)),
         "balance": lambda: "0",
         "spend_cap": lambda: "0",
         "is_prepay_account": lambda: False,
@@ -183,237 +92,170 @@ def account_object(shown: View, fields: Fields) -> dict[str, Any]:
 
 
 def entity_object(shown: View, level: str, place: int, fields: Fields) -> dict[str, Any]:
-    """Return a campaign, ad set, ad or creative; a creative stands at the place of its ad."""
+    """Return a campaign, ad set or ad by its place in the table of its level, or a creative by its place among them."""
+    if level == "creative":
+        entity_id = shown.edits.creatives.ids[place]
+        return {**_filled(_creative_getters(shown, place), fields, level), "id": entity_id}
     graph, at = shown.graph, shown.at
-    table = graph.table("ad" if level == "creative" else level)
-    entity_id = creative_id_of(table.ids[place]) if level == "creative" else table.ids[place]
-    getters: dict[str, Callable[[], Any]] = {
-        "id": lambda: entity_id,
+    table = graph.table(level)
+    getters: Getters = {
+        "id": lambda: table.ids[place],
         "account_id": lambda: shown.account.id,
         "account": lambda: account_object(shown, {"account_id": {}}),
         "name": lambda: table.name(place, at),
-        "status": lambda: STATUS_NAMES[table.own_status(at)[place]],
-        "configured_status": lambda: STATUS_NAMES[table.own_status(at)[place]],
-        "effective_status": lambda: STATUS_NAMES[_statuses(shown, level)[place]],
+        "status": lambda: STATUS_NAMES[table.status_of(place, at)],
+        "configured_status": lambda: STATUS_NAMES[table.status_of(place, at)],
+        "effective_status": lambda: STATUS_NAMES[graph.effective_status(level, at)[place]],
         "created_time": lambda: shown.text(int(table.created[place])),
-        "updated_time": lambda: shown.text(table.updated(place, at)),
+        "updated_time": lambda: shown.text(shown.edits.updated_of(level, place, at)),
         **_LEVEL_GETTERS[level](shown, place, fields),
     }
-    return {**_filled(getters, fields, level), "id": entity_id}
+    return {**_filled(getters, fields, level), "id": table.ids[place]}
 
 
-def _campaign_getters(shown: View, place: int, _: Fields) -> dict[str, Callable[[], Any]]:
+def _campaign_getters(shown: View, place: int, _: Fields) -> Getters:
     graph, table = shown.graph, shown.graph.campaigns
-    return {
+    values = shown.edits.history("campaign", place).at(shown.at)
+    getters: Getters = {
         "objective": lambda: graph.objectives[place],
         "buying_type": lambda: "AUCTION",
-        "bid_strategy": lambda: "LOWEST_COST_WITHOUT_CAP",
-        "special_ad_categories": list,
-        "daily_budget": lambda: str(_budget(shown, table, place)),
-        "start_time": lambda: _start_time(shown, table, place),
-        "budget_remaining": lambda: "0",
+        "bid_strategy": lambda: values["bid_strategy"],
+        "special_ad_categories": lambda: values["special_ad_categories"],
+        "start_time": lambda: shown.midnight(int(table.start_day[place])),
+        "stop_time": lambda: shown.midnight(int(table.stop_day[place]) + 1) if _is_lifetime(values) else None,
+        "daily_budget": lambda: None,
+        "lifetime_budget": lambda: None,
+        "budget_remaining": lambda: _budget_remaining(shown, "campaign", place, values),
     }
+    if values["budget_kind"]:
+        getters[f"{values['budget_kind']}_budget"] = lambda: str(values["budget"])
+    return getters
 
 
-def _adset_getters(shown: View, place: int, fields: Fields) -> dict[str, Callable[[], Any]]:
+def _adset_getters(shown: View, place: int, fields: Fields) -> Getters:
     graph, table = shown.graph, shown.graph.adsets
     campaign = int(table.parent[place])
-    return {
+    values = shown.edits.history("adset", place).at(shown.at)
+    whole = shown.edits.history("campaign", campaign).first
+    getters: Getters = {
         "campaign_id": lambda: graph.campaigns.ids[campaign],
         "campaign": lambda: entity_object(shown, "campaign", campaign, fields["campaign"]),
         "optimization_goal": lambda: optimization_goal(graph.objectives[campaign]),
-        "billing_event": lambda: "IMPRESSIONS",
+        "billing_event": lambda: values["billing_event"],
+        "bid_strategy": lambda: values["bid_strategy"],
+        "bid_amount": lambda: values["bid_amount"],
         "attribution_spec": lambda: _attribution_spec(int(graph.attribution[place])),
-        "daily_budget": lambda: str(_budget(shown, table, place)),
-        "lifetime_budget": lambda: "0",
-        "budget_remaining": lambda: "0",
-        "start_time": lambda: _start_time(shown, table, place),
-        "targeting": lambda: {"age_min": 18, "age_max": 65, "geo_locations": {"countries": ["US"]}},
+        "promoted_object": lambda: _promoted_object(shown, graph.objectives[campaign]),
+        "daily_budget": lambda: _adset_budget(values, "daily"),
+        "lifetime_budget": lambda: _adset_budget(values, "lifetime"),
+        "budget_remaining": lambda: _budget_remaining(shown, "adset", place, values),
+        "start_time": lambda: shown.midnight(int(table.start_day[place])),
+        "end_time": lambda: (
+            shown.midnight(int(table.stop_day[place]) + 1) if _is_lifetime(values) or _is_lifetime(whole) else None
+        ),
+        "targeting": lambda: values["targeting"],
     }
+    return getters
 
 
-def _ad_getters(shown: View, place: int, fields: Fields) -> dict[str, Callable[[], Any]]:
+def _ad_getters(shown: View, place: int, fields: Fields) -> Getters:
     graph, table = shown.graph, shown.graph.ads
     adset, campaign = int(table.parent[place]), int(graph.campaign_of_ad[place])
+    event = _EVENTS.get(graph.objectives[campaign])
     return {
         "adset_id": lambda: graph.adsets.ids[adset],
         "campaign_id": lambda: graph.campaigns.ids[campaign],
         "adset": lambda: entity_object(shown, "adset", adset, fields["adset"]),
         "campaign": lambda: entity_object(shown, "campaign", campaign, fields["campaign"]),
-        "creative": lambda: entity_object(shown, "creative", place, fields["creative"]),
+        "creative": lambda: entity_object(
+            shown, "creative", shown.edits.creative_of(place, shown.at), fields["creative"]
+        ),
         "bid_type": lambda: "ABSOLUTE_OCPM",
+        "conversion_domain": lambda: "example.com" if event else None,
+        "tracking_specs": lambda: [{"action.type": ["offsite_conversion"], "fb_pixel": [shown.edits.pixel_id]}],
+        "conversion_specs": lambda: (
+            [{"action.type": [f"offsite_conversion.fb_pixel_{event.lower()}"]}] if event else None
+        ),
         "ad_active_time": lambda: "0",
     }
 
 
-def _creative_getters(shown: View, place: int, _: Fields) -> dict[str, Callable[[], Any]]:
-    graph = shown.graph
-    kind = "VIDEO" if bool(graph.video[place]) else _CREATIVE_TYPES[place % 2]
-    return {
-        "title": lambda: f"Title of {graph.ads.first_names[place]}",
-        "body": lambda: f"See more: {graph.ads.first_names[place]}",
-        "object_type": lambda: kind,
-        "call_to_action_type": lambda: "SHOP_NOW",
-        "thumbnail_url": lambda: f"https://example.com/thumbnails/{graph.ads.ids[place]}.jpg",
-        "image_url": lambda: f"https://example.com/images/{graph.ads.ids[place]}.jpg",
+def _creative_getters(shown: View, place: int) -> Getters:
+    creatives, at = shown.edits.creatives, shown.at
+    content = shown.edits.creative_content(place)
+    getters: Getters = {
+        "id": lambda: creatives.ids[place],
+        "account_id": lambda: shown.account.id,
+        "name": lambda: content["second_name" if creatives.renamed[place] <= at else "first_name"],
+        "status": lambda: "DELETED" if creatives.deleted[place] <= at else "ACTIVE",
+        "title": lambda: content["title"],
+        "body": lambda: content["body"],
+        "object_type": lambda: content["object_type"],
+        "call_to_action_type": lambda: content["button"],
+        "link_url": lambda: None if content["video_id"] else content["url"],
+        "url_tags": lambda: content["url_tags"],
+        "thumbnail_url": lambda: content["thumbnail"],
+        "image_url": lambda: content["image"],
+        "video_id": lambda: content["video_id"],
+        "object_story_spec": lambda: _story(content),
         "actor_id": lambda: USER_ID,
-        "effective_object_story_id": lambda: f"{USER_ID}_{graph.ads.ids[place]}",
+        "effective_object_story_id": lambda: content["story_id"],
     }
+    return getters
 
 
-_LEVEL_GETTERS = {
+_LEVEL_GETTERS: dict[str, Callable[[View, int, Fields], Getters]] = {
     "campaign": _campaign_getters,
     "adset": _adset_getters,
     "ad": _ad_getters,
-    "creative": _creative_getters,
 }
 
 
 def _filled(getters: Mapping[str, Callable[[], Any]], fields: Fields, level: str) -> dict[str, Any]:
+    """Return the fields asked for; what has no value, or nothing is drawn for, is left out."""
     answer = {}
     for name in fields:
         if name in getters:
-            answer[name] = getters[name]()
-        elif name not in _EMPTY_FIELDS:
-            text = f"(#100) Tried accessing nonexisting field ({name}) on node type ({_NODE_TYPES[level]})"
-            raise GraphError(text, 100)
+            value = getters[name]()
+            if value is not None:
+                answer[name] = value
+        elif name not in OBJECT_FIELDS[level]:
+            raise unknown_object_field(name, level)
     return answer
 
 
-# ---- edges ----
-
-
-@dataclass(frozen=True)
-class EdgePage:
-    """One page of an edge."""
-
-    data: list[dict[str, Any]]
-    cursors: tuple[str, str] | None
-    more: bool
-    earlier: bool
-    summary: dict[str, Any] | None
-
-
-def entity_edge(shown: View, edge: str, parent: tuple[str, int] | None, params: Mapping[str, str]) -> EdgePage:
-    """Return a page of campaigns, ad sets, ads or creatives of an account or of a parent `(level, place)`."""
-    level = EDGE_LEVELS[edge]
-    stored = "ad" if level == "creative" else level
-    table = shown.graph.table(stored)
-    mask = table.existing(shown.at) & _visible(shown, stored, params)
-    if parent is not None:
-        mask &= _below(shown.graph, stored, *parent)
-    for condition in parse_filters(params.get("filtering"), stored):
-        if condition.level != stored:
-            raise invalid_parameter(
-                f"Filtering field '{condition.attribute}' is not supported on this edge", "filtering"
-            )
-        mask &= entity_mask(shown.graph, condition, shown.at)
-    fields = parse_fields(params.get("fields"))
-    places = np.flatnonzero(mask)
-    keys = table.keys[places].astype(np.int64)
-    first, last = _keyset(keys, params)
-    data = [entity_object(shown, level, place, fields) for place in places[first:last].tolist()]
-    return _edge_page(data, keys, first, last, params)
-
-
-def account_edge(world: World, at: int, params: Mapping[str, str]) -> EdgePage:
-    """Return a page of the accounts that a token may read."""
-    fields = parse_fields(params.get("fields"))
-    keys = np.arange(len(world.accounts), dtype=np.int64)
-    first, last = _keyset(keys, params)
-    data = [account_object(view(world, account, at), fields) for account in world.accounts[first:last]]
-    return _edge_page(data, keys, first, last, params)
-
-
-def _keyset(keys: Ints, params: Mapping[str, str]) -> tuple[int, int]:
-    """Return the places of a page; cursors hold ids, so that new objects do not move the pages that follow."""
-    limit = parse_limit(params.get("limit"))
-    if params.get("after"):
-        first = int(np.searchsorted(keys, decode_cursor(params["after"]), side="right"))
-    elif params.get("before"):
-        last = int(np.searchsorted(keys, decode_cursor(params["before"]), side="left"))
-        return max(0, last - limit), last
-    else:
-        first = 0
-    return first, min(first + limit, len(keys))
-
-
-def _edge_page(data: list[dict[str, Any]], keys: Ints, first: int, last: int, params: Mapping[str, str]) -> EdgePage:
-    cursors = (encode_cursor(int(keys[first])), encode_cursor(int(keys[last - 1]))) if data else None
-    asked = params.get("summary", "")
-    summary = {"total_count": len(keys)} if parse_bool(asked) or "total_count" in asked else None
-    return EdgePage(data, cursors, more=last < len(keys), earlier=first > 0, summary=summary)
-
-
-def count_with_status(shown: View, level: str, status: int) -> int:
-    """Return how many existing entities of a level have an effective status."""
-    existing = shown.graph.table(level).existing(shown.at)
-    return int(np.count_nonzero(existing & (_statuses(shown, level) == status)))
-
-
-def _statuses(shown: View, level: str) -> Ints:
-    return _statuses_at(
-        shown.graph.spec.account_id, _Held(shown.graph), "ad" if level == "creative" else level, shown.at
-    )
-
-
-class _Held:
-    """A graph as a part of a cache key that stands for the graph itself."""
-
-    def __init__(self, graph: AccountGraph) -> None:
-        self.graph = graph
-
-    def __hash__(self) -> int:
-        return id(self.graph)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held) and other.graph is self.graph
-
-
-@functools.lru_cache(maxsize=64)
-def _statuses_at(_: str, held: _Held, level: str, at: int) -> Ints:
-    return held.graph.effective_status(level, at)
-
-
-def _visible(shown: View, level: str, params: Mapping[str, str]) -> Mask:
-    """Return what an edge may list: never what is deleted, and what is archived only if a status is asked for."""
-    status = _statuses(shown, level)
-    wanted = parse_list(params.get("effective_status"), "effective_status")
-    allowed = (*STATUS_NAMES, *_NEXT_STATUSES)
-    for place, name in enumerate(wanted):
-        if name not in allowed:
-            raise not_one_of(f"effective_status[{place}]", allowed)
-    if wanted:
-        codes = np.array([STATUS_NAMES.index(name) for name in wanted if name in STATUS_NAMES], dtype=np.int64)
-        listed: Mask = np.isin(status, codes) & (status != DELETED)
-        return listed
-    conditions = parse_filters(params.get("filtering"), level)
-    asked = any("status" in condition.attribute or condition.attribute == "delivery_info" for condition in conditions)
-    hidden = np.array((DELETED,) if asked else (DELETED, ARCHIVED), dtype=np.int64)
-    return np.isin(status, hidden, invert=True)
-
-
-def _below(graph: AccountGraph, level: str, parent_level: str, parent: int) -> Mask:
-    """Return which entities of a level are, or belong to, one entity."""
-    table = graph.table(level)
-    above = np.arange(len(table)) if level == parent_level else table.parent
-    if level == "ad" and parent_level == "campaign":
-        above = graph.campaign_of_ad
-    below: Mask = above == parent
-    return below
+def unknown_object_field(name: str, level: str) -> GraphError:
+    """Return the error for a field or an edge that objects of a level do not have."""
+    return GraphError(f"(#100) Tried accessing nonexisting field ({name}) on node type ({NODE_TYPES[level]})", 100)
 
 
 # ---- values ----
 
 
-def _budget(shown: View, table: EntityTable, place: int) -> int:
-    """Return a daily budget in minor units."""
-    amount = 1000 + int(table.keys[place]) // 7919 % 40 * 500
-    return amount if shown.account.decimals else amount // 10 * 10
+def _is_lifetime(values: Mapping[str, Any]) -> bool:
+    return bool(values["budget_kind"] == "lifetime")
 
 
-def _start_time(shown: View, table: EntityTable, place: int) -> str:
-    return shown.text(midnight(shown.account.timezone_name, int(table.start_day[place])))
+def _adset_budget(values: Mapping[str, Any], kind: str) -> str | None:
+    """Return a budget of an ad set: "0" for the kind that it does not use, nothing where the campaign has the budget."""
+    if not values["budget_kind"]:
+        return None
+    return str(values["budget"]) if values["budget_kind"] == kind else "0"
+
+
+def _budget_remaining(shown: View, level: str, place: int, values: Mapping[str, Any]) -> str:
+    """Return what is left of today's budget, or of that for the whole life."""
+    if not values["budget_kind"]:
+        return "0"
+    spending = shown.world.spending(shown.account.id)
+    spent = (spending.in_life if _is_lifetime(values) else spending.today)(level, place, shown.at)
+    return str(max(0, values["budget"] - spent))
+
+
+def _promoted_object(shown: View, objective: str) -> dict[str, str] | None:
+    if objective in _EVENTS:
+        return {"pixel_id": shown.edits.pixel_id, "custom_event_type": _EVENTS[objective]}
+    return None if objective == "OUTCOME_TRAFFIC" else {"page_id": shown.edits.page_id}
 
 
 def _attribution_spec(code: int) -> list[dict[str, Any]]:
@@ -423,23 +265,16 @@ def _attribution_spec(code: int) -> list[dict[str, Any]]:
     return spec
 
 
-def _amount_spent(shown: View) -> int:
-    """Return all money spent so far in minor units, month by month; past months are remembered."""
-    first = int(shown.graph.ads.start_day.min())
-    today = local_date(shown.account.timezone_name, shown.at).toordinal()
-    total = 0
-    for begin in range(first, today + 1, 30):
-        end = begin + 29
-        settled = end + 5 < today
-        at = midnight(shown.account.timezone_name, end + 5) if settled else shown.at
-        total += _spent(_Held(shown.graph), shown.account.currency, begin, min(end, today), at)
-    return total
-
-
-@functools.lru_cache(maxsize=4096)
-def _spent(held: _Held, currency: str, first: int, last: int, at: int) -> int:
-    graph = held.graph
-    ads = np.arange(len(graph.ads), dtype=np.int64)
-    source = Source(graph, currency, ads, "account", at)
-    frame = period_frame(source, first, last, Needs(frozenset({"impressions", "spend"})))
-    return int(frame.scalars["spend"].sum())
+def _story(content: Mapping[str, Any]) -> dict[str, Any]:
+    action = {"type": content["button"], "value": {"link": content["url"]}}
+    if content["video_id"]:
+        data = {
+            "video_id": content["video_id"],
+            "title": content["title"],
+            "message": content["body"],
+            "image_url": content["image"],
+            "call_to_action": action,
+        }
+        return {"page_id": content["page_id"], "video_data": data}
+    data = {"link": content["url"], "name": content["title"], "message": content["body"], "call_to_action": action}
+    return {"page_id": content["page_id"], "link_data": data}

@@ -78,5 +78,5 @@ def paging_json(url: str, params: Mapping[str, str], cursors: tuple[str, str], *
 
 def link(url: str, params: Mapping[str, str], name: str, cursor: str) -> str:
     """Return the link to a neighbouring page: all parameters, the access token included."""
-    kept = {key: value for key, value in params.items() if key not in {"after", "before"}}
+    kept = {key: value for key, value in params.items() if key not in {"after", "before", "method"}}
     return f"{url}?{urlencode({**kept, name: cursor})}"

@@ -3,6 +3,7 @@
 Belongs here: JSON, lists, whole numbers, booleans, dates. Does not belong here: what a parameter means.
 """
 
+import functools
 import json
 from datetime import date
 from typing import Any
@@ -30,8 +31,11 @@ def parse_list(text: str | None, name: str) -> list[str]:
     return [item.strip().strip('"') for item in split_fields(text) if item.strip()]
 
 
-def split_fields(text: str) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def split_fields(text: str) -> tuple[str, ...]:
     """Split at commas that stand outside braces, as in `id,creative{id,name}`."""
+    if "{" not in text and "}" not in text:
+        return tuple(text.split(","))
     parts, depth, part = [], 0, ""
     for character in text:
         depth += {"{": 1, "}": -1}.get(character, 0)
@@ -42,7 +46,7 @@ def split_fields(text: str) -> list[str]:
             part += character
     if depth:
         raise GraphError("Syntax error in fields: expected matching braces", 2500)
-    return [*parts, part]
+    return (*parts, part)
 
 
 def parse_limit(text: str | None, default: int = 25) -> int:

@@ -53,6 +53,11 @@ DATE_PRESETS = (
 
 Period = tuple[int, int]
 
+FILTERED, BY_PARENT, BY_ID = "filtered", "by_parent", "by_id"
+DELETED_ROWS = (FILTERED, BY_PARENT, BY_ID)
+"""Where rows of deleted entities are: wherever a filter names their status, as documented; only in a report of their own
+parent whose filter does; or only in a report of the entity itself. Totals of what is above hold them in any case."""
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -87,6 +92,8 @@ class InsightsQuery:
     sort: Sort | None
     summary: tuple[str, ...]
     at: int
+    deleted_rows: str = FILTERED
+    """Where rows of deleted entities are: one of `DELETED_ROWS`."""
 
     @property
     def days(self) -> int:
@@ -174,11 +181,10 @@ def _sort(params: Mapping[str, str]) -> Sort | None:
 
 
 def _summary(params: Mapping[str, str], query: InsightsQuery) -> tuple[str, ...]:
-    numbers = tuple(field for field in query.fields if not _identifies(field))
     text = params.get("summary") or ""
     # Cursors of the official SDK send `summary=true` to every edge.
     if parse_bool(params.get("default_summary")) or text.lower() == "true":
-        return numbers
+        return tuple(field for field in query.fields if not _identifies(field))
     if text.lower() in {"", "false"}:
         return ()
     asked = tuple(parse_list(text, "summary"))

@@ -16,16 +16,22 @@ _LINE = 1 << 34
 
 def runs(cells: AdDays) -> tuple[Ints, Ints]:
     """Return the first person reached and the number reached, by day and ad."""
+    first, rate, carry = cells.once("people", lambda: _people(cells))
+    length = portion(cells.impressions, rate, carry)
+    return first, np.where(cells.delivering, np.maximum(length, 1), 0)
+
+
+def _people(cells: AdDays) -> tuple[Ints, Ints, Ints]:
+    """Return the first person that an ad may reach on a day, people per impression, and how that is rounded."""
     bits = cells.bits("people")
     rate = between(cells.ad_bits("people"), 0, ONE * 62 // 100, ONE * 97 // 100)[None, :]
-    length = portion(cells.impressions, rate, phase(bits))
-    length = np.where(cells.delivering, np.maximum(length, 1), 0)
     adset_keys = cells.graph.adsets.keys[cells.graph.ads.parent[cells.ads]]
     home = ((adset_keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(44)).astype(np.int64)
     step = np.maximum(cells.usual_impressions * 3 // 10, 1)
     own = between(cells.ad_bits("people"), 1, 0, 400) * step // 100
     age = np.maximum(cells.days[:, None] - cells.graph.ads.start_day[cells.ads][None, :], 0)
-    return (home + own)[None, :] + age * step[None, :] + ((phase(bits, 1) * step[None, :]) >> 20), length
+    first: Ints = (home + own)[None, :] + age * step[None, :] + ((phase(bits, 1) * step[None, :]) >> 20)
+    return first, rate, phase(bits)
 
 
 def union_lengths(group: Ints, first: Ints, length: Ints, groups: int) -> Ints:

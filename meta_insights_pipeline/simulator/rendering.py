@@ -13,7 +13,8 @@ from typing import Any
 
 from meta_insights_pipeline.simulator.conversions import WINDOWS, Windowed
 from meta_insights_pipeline.simulator.days import local_text
-from meta_insights_pipeline.simulator.frames import Frame
+from meta_insights_pipeline.simulator.edits import AccountEdits
+from meta_insights_pipeline.simulator.frames import Amount, Frame
 from meta_insights_pipeline.simulator.metrics import (
     ACTION_SPECS,
     IDENTITY_FIELDS,
@@ -73,6 +74,7 @@ class RowStyle:
 
     account: Account
     graph: AccountGraph
+    edits: AccountEdits
     level: str
     fields: tuple[str, ...]
     windows: tuple[str, ...]
@@ -89,6 +91,8 @@ class RowWriter:
         self._frame = frame
         self._rows = rows
         self._columns = columns
+        self._whole = len(rows) == len(frame.periods) * len(frame.entities)
+        self._known: dict[Amount, tuple[tuple[str, ...], list[Any]] | None] = {}
         self._windows = tuple(window for window in style.windows if window in WINDOWS)
         self._money = 10**style.account.decimals
 
@@ -142,7 +146,7 @@ class RowWriter:
     # ---- numbers ----
 
     def _take(self, array: Ints) -> Ints:
-        taken: Ints = array[self._rows, self._columns]
+        taken: Ints = array.ravel() if self._whole else array[self._rows, self._columns]
         return taken
 
     def scalar(self, name: str) -> list[int]:
@@ -182,20 +186,30 @@ class RowWriter:
 
     def _objects(self, spec: ActionSpec) -> Column | None:
         """Return the object of an action type in each row, or None if no row has one."""
-        amount = self._frame.actions.get((spec.kind, spec.source))
-        if amount is None:
+        amount = (spec.kind, spec.source)
+        if amount not in self._known:
+            # Several action types count the same.
+            self._known[amount] = self._numbers(amount)
+        found = self._known[amount]
+        if found is None:
             return None
+        keys, numbers = found
         decimals = self._style.account.decimals if spec.kind == "money" else 0
-        arrays = [amount.value, *(amount.windows[window] for window in self._windows if window in amount.windows)]
-        if not any(array.any() for array in arrays):
+        known = _objects(spec.action_type, keys, decimals, same=spec.kind == "delivery")
+        return [known[number] for number in numbers]
+
+    def _numbers(self, amount: Amount) -> tuple[tuple[str, ...], list[Any]] | None:
+        """Return the windows of an amount and its numbers in each row; None if they are all zero."""
+        found = self._frame.actions.get(amount)
+        if found is None:
             return None
-        keys = tuple(window for window in self._windows if window in amount.windows)
-        if spec.kind == "delivery":
+        keys = tuple(window for window in self._windows if window in found.windows)
+        if amount[0] == "delivery":
             # Every window holds the whole value, so that the value alone decides the text.
-            same = _objects(spec.action_type, keys, decimals, same=True)
-            return [same[value] for value in self._take(amount.value).tolist()]
-        known = _objects(spec.action_type, keys, decimals, same=False)
-        return [known[numbers] for numbers in zip(*(self._take(array).tolist() for array in arrays), strict=True)]
+            values: list[int] = self._take(found.value).tolist()
+            return (keys, values) if any(values) else None
+        columns = [self._take(array).tolist() for array in _arrays(found, keys)]
+        return (keys, list(zip(*columns, strict=True))) if any(map(any, columns)) else None
 
     def _derived(self, name: str) -> Column:
         field, use = LIST_RATIOS[name]
@@ -231,7 +245,7 @@ def _roas(spend: int, value: int) -> str | None:
     return ratio_text(value, spend) if value and spend else None
 
 
-def _arrays(amount: Windowed, keys: list[str]) -> list[Ints]:
+def _arrays(amount: Windowed, keys: Sequence[str]) -> list[Ints]:
     return [amount.value, *(amount.windows[key] for key in keys)]
 
 
@@ -272,7 +286,7 @@ def _entity_text(style: RowStyle, level: str, place: int, name: str) -> str | No
         "buying_type": lambda: "AUCTION",
         "attribution_setting": lambda: ATTRIBUTIONS[int(graph.attribution[place])],
         "created_time": lambda: local_text(zone, int(table.created[place])),
-        "updated_time": lambda: local_text(zone, table.updated(place, style.at)),
+        "updated_time": lambda: local_text(zone, style.edits.updated_of(level, place, style.at)),
     }
     return texts[name]() if name in texts else None
 

@@ -7,16 +7,16 @@ import itertools
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from meta_insights_pipeline.simulator.cells import CellStore
 from meta_insights_pipeline.simulator.days import horizon
 from meta_insights_pipeline.simulator.filters import entity_mask, number_mask
 from meta_insights_pipeline.simulator.frames import Frame, Needs, Source, candidates, daily_frame, period_frame
 from meta_insights_pipeline.simulator.metrics import RATIO_FIELDS, SCALARS, scalars_of, specs_of
-from meta_insights_pipeline.simulator.query import InsightsQuery, Period
+from meta_insights_pipeline.simulator.query import BY_ID, BY_PARENT, InsightsQuery, Period
 from meta_insights_pipeline.simulator.randomness import Ints, Mask
 from meta_insights_pipeline.simulator.rendering import RowStyle, RowWriter
 from meta_insights_pipeline.simulator.structure import DELETED, AccountGraph
@@ -27,6 +27,13 @@ CHUNK_CELLS = 10_000
 
 CACHE_BYTES = 384_000_000
 PLANS_KEPT = 512
+_SMALL_ACCOUNT = 200
+"""Ads of an account whose attributes, as written, are kept from step to step."""
+
+_PARENTS = {"campaign": "account", "adset": "campaign", "ad": "adset"}
+
+_SECONDS_KEPT = 3600
+"""Answers of earlier steps are forgotten that are older than the newest one by more: only reports still need them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,9 @@ class Results:
         self._plans: OrderedDict[InsightsQuery, Plan] = OrderedDict()
         self._texts: OrderedDict[tuple[InsightsQuery, int], list[str]] = OrderedDict()
         self._bytes = 0
+        self._newest = 0
+        self._names: dict[tuple[str, str], tuple[int, dict[tuple[tuple[str, ...], int], str]]] = {}
+        self._cells = CellStore()
 
     def total(self, query: InsightsQuery) -> int:
         """Return how many rows the answer has."""
@@ -92,9 +102,11 @@ class Results:
         fields = ("account_id", *query.summary)
         needs = Needs(scalars_of(frozenset(fields)), specs_of(frozenset(fields)))
         account = self._world.account(query.scope.account_id)
-        frame = period_frame(Source(graph, account.currency, ads, "account", query.at), first, last, needs)
+        source = Source(graph, account.currency, ads, "account", query.at, self._cells)
+        frame = period_frame(source, first, last, needs)
         rows, columns = np.nonzero(frame.scalars["impressions"])
-        style = RowStyle(account, graph, "account", fields, query.windows, query.at)
+        edits = self._world.edits(account.id)
+        style = RowStyle(account, graph, edits, "account", fields, query.windows, query.at)
         texts = RowWriter(style, frame, rows, columns).write()
         return texts[0] if texts else None
 
@@ -102,6 +114,9 @@ class Results:
 
     def _plan(self, query: InsightsQuery) -> Plan:
         with self._lock:
+            if query.at > self._newest:
+                self._forget_before(query.at - _SECONDS_KEPT)
+                self._newest = query.at
             plan = self._plans.get(query)
             if plan is None:
                 plan = self._make_plan(query)
@@ -112,24 +127,48 @@ class Results:
                 self._plans.move_to_end(query)
             return plan
 
+    def _attributes(self, query: InsightsQuery, graph: AccountGraph) -> dict[tuple[tuple[str, ...], int], str]:
+        """Return attributes already written: those of small accounts are the same until something is renamed."""
+        if "updated_time" in query.fields or len(graph.ads) > _SMALL_ACCOUNT:
+            return {}
+        key, era = (query.scope.account_id, query.level), graph.name_era(query.at)
+        known = self._names.get(key)
+        if known is None or known[0] != era or len(known[1]) > _SMALL_ACCOUNT:
+            known = self._names[key] = (era, {})
+        return known[1]
+
+    def _forget_before(self, at: int) -> None:
+        for query in [query for query in self._plans if query.at < at]:
+            del self._plans[query]
+        for key in [key for key in self._texts if key[0].at < at]:
+            self._bytes -= _size(self._texts.pop(key))
+
     def _make_plan(self, query: InsightsQuery) -> Plan:
         graph = self._world.graph(query.scope.account_id)
+        account = self._world.account(query.scope.account_id)
+        edits = self._world.edits(account.id)
+        attributes = self._attributes(query, graph)
+        style = RowStyle(account, graph, edits, query.level, query.fields, query.windows, query.at, attributes)
         ads = self._ads(query, graph, hide=True)
+        periods = _chunk_periods(query, graph, ads)
+        if query.sort is None and len(periods) == 1:
+            # Writing the only chunk tells its rows, and it will be asked for next.
+            rows = self._written(query, style, ads, periods[0])
+            self._keep((query, 0), rows)
+            return Plan(query, style, (_Chunk(periods[0], len(rows)),), (len(rows),))
         needs = Needs(self._filter_scalars(query))
         chunks = [
             _Chunk(period, int(self._selected(query, self._frame(query, graph, ads, period, needs)).sum()))
-            for period in _chunk_periods(query, graph, ads)
+            for period in periods
         ]
         if query.sort is not None:
             chunks = [_Chunk(query.periods[0], sum(chunk.rows for chunk in chunks))]
-        account = self._world.account(query.scope.account_id)
-        style = RowStyle(account, graph, query.level, query.fields, query.windows, query.at)
         return Plan(query, style, tuple(chunks), tuple(itertools.accumulate(chunk.rows for chunk in chunks)))
 
     def _frame(self, query: InsightsQuery, graph: AccountGraph, ads: Ints, period: Period, needs: Needs) -> Frame:
         make = daily_frame if query.daily else period_frame
         currency = self._world.account(query.scope.account_id).currency
-        return make(Source(graph, currency, ads, query.level, query.at), *period, needs)
+        return make(Source(graph, currency, ads, query.level, query.at, self._cells), *period, needs)
 
     def _ads(self, query: InsightsQuery, graph: AccountGraph, *, hide: bool) -> Ints:
         """Return the ads that count: existing, inside the scope, passing the filters, not hidden with their entity."""
@@ -139,7 +178,8 @@ class Results:
             mask &= graph.member_of(scope.level) == graph.table(scope.level).index[scope.object_id]
         for condition in query.filters:
             if condition.level:
-                mask &= entity_mask(graph, condition, query.at)[graph.member_of(condition.level)]
+                edits = self._world.edits(scope.account_id)
+                mask &= entity_mask(graph, edits, condition, query.at)[graph.member_of(condition.level)]
         if hide and _hides_deleted(query):
             deleted = graph.effective_status(query.level, query.at) == DELETED
             mask &= ~deleted[graph.member_of(query.level)]
@@ -165,48 +205,52 @@ class Results:
         with self._lock:
             rows = self._texts.get(key)
             if rows is None:
-                rows = self._write_sorted(plan) if plan.query.sort else self._write(plan, plan.chunks[place])
+                rows = self._write(plan, place)
                 self._keep(key, rows)
             else:
                 self._texts.move_to_end(key)
             return rows
 
     def _keep(self, key: tuple[InsightsQuery, int], rows: list[str]) -> None:
+        if key in self._texts:
+            self._bytes -= _size(self._texts[key])
         self._texts[key] = rows
         self._bytes += _size(rows)
         while self._bytes > self._limit and len(self._texts) > 1:
             self._bytes -= _size(self._texts.popitem(last=False)[1])
 
-    def _write(self, plan: Plan, chunk: _Chunk) -> list[str]:
-        return self._written(plan, chunk.period, lambda _: None)
-
-    def _write_sorted(self, plan: Plan) -> list[str]:
-        """Return all rows in the order asked for; equal ones stay in the usual order."""
-        query = plan.query
-        graph = self._world.graph(query.scope.account_id)
+    def _write(self, plan: Plan, place: int) -> list[str]:
+        query, graph = plan.query, plan.style.graph
+        ads = self._ads(query, graph, hide=True)
+        if query.sort is None:
+            return self._written(query, plan.style, ads, plan.chunks[place].period)
+        # All rows in the order asked for; equal ones stay in the usual order.
         keys: list[float] = []
         rows: list[str] = []
-        for period in _chunk_periods(query, graph, self._ads(query, graph, hide=True)):
-            rows += self._written(plan, period, keys.extend)
-        sign = -1 if query.sort and query.sort.descending else 1
-        order = np.argsort(np.array(keys, dtype=np.float64) * sign, kind="stable")
+        for period in _chunk_periods(query, graph, ads):
+            rows += self._written(query, plan.style, ads, period, keys)
+        order = np.argsort(np.array(keys, dtype=np.float64) * (-1 if query.sort.descending else 1), kind="stable")
         return [rows[place] for place in order.tolist()]
 
-    def _written(self, plan: Plan, period: Period, note: Callable[[list[float]], None]) -> list[str]:
-        query, graph = plan.query, plan.style.graph
+    def _written(
+        self, query: InsightsQuery, style: RowStyle, ads: Ints, period: Period, keys: list[float] | None = None
+    ) -> list[str]:
+        """Return the rows of a period, and note their keys for sorting in `keys`."""
         fields = frozenset(query.fields) | (frozenset({query.sort.field}) if query.sort else frozenset())
         needs = Needs(scalars_of(fields) | self._filter_scalars(query), specs_of(fields))
-        frame = self._frame(query, graph, self._ads(query, graph, hide=True), period, needs)
+        frame = self._frame(query, style.graph, ads, period, needs)
         rows, columns = np.nonzero(self._selected(query, frame))
-        if query.sort:
-            note(_sort_keys(query, frame)[rows, columns].tolist())
-        return RowWriter(plan.style, frame, rows, columns).write()
+        if keys is not None:
+            keys += _sort_keys(query, frame)[rows, columns].tolist()
+        return RowWriter(style, frame, rows, columns).write()
 
 
 def _hides_deleted(query: InsightsQuery) -> bool:
     """Tell whether rows of deleted entities are left out: below the object asked, unless a filter names them."""
     if query.level in {"account", query.scope.level}:
         return False
+    if query.deleted_rows == BY_ID or (query.deleted_rows == BY_PARENT and query.scope.level != _PARENTS[query.level]):
+        return True
     return not any(condition.names_deleted(query.level) for condition in query.filters)
 
 

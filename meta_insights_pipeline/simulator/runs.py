@@ -5,6 +5,7 @@ A run holds its question with the recomputation step at which it was made, so th
 however late it is read.
 """
 
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from meta_insights_pipeline.simulator.faults import FaultRule
 from meta_insights_pipeline.simulator.query import InsightsQuery
 
 LIFETIME = timedelta(days=30)
+_REMEMBERED = 2 * LIFETIME
+"""For how long a run is known at all; afterwards its id is unknown, so that memory does not grow with time."""
 _FIRST_ID = 6_023_920_149_050_001
 _STEP = 7
 _BELOW_HUNDRED_POLLS = 2
@@ -42,13 +45,16 @@ class RunStore:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._runs: dict[str, ReportRun] = {}
+        self._ids = itertools.count(_FIRST_ID, _STEP)
 
     def create(self, query: InsightsQuery, now: datetime, quirk: FaultRule | None) -> ReportRun:
         """Start a run."""
         with self._lock:
-            run_id = str(_FIRST_ID + _STEP * len(self._runs))
-            run = ReportRun(run_id, query, now, self._monotonic(), quirk)
-            self._runs[run_id] = run
+            run = ReportRun(str(next(self._ids)), query, now, self._monotonic(), quirk)
+            self._runs[run.id] = run
+            # The oldest run is the first one, since they are kept in the order in which they were made.
+            while now - self._runs[next(iter(self._runs))].created > _REMEMBERED:
+                del self._runs[next(iter(self._runs))]
             return run
 
     def find(self, run_id: str) -> ReportRun | None:

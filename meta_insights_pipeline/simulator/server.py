@@ -180,8 +180,13 @@ class _Connection(http.server.BaseHTTPRequestHandler):
     def _head(self, status: int, headers: dict[str, str], length: int) -> bytes:
         phrase = self.responses.get(http.HTTPStatus(status), ("", ""))[0] if status in self.responses else ""
         lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {text}" for name, text in headers.items())]
-        lines += [f"content-length: {length}", f"date: {self.date_time_string()}", "", ""]
+        lines += [f"content-length: {length}", "", ""]
         return "\r\n".join(lines).encode("latin-1", "replace")
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """Return the time of the simulated clock, also where the base class answers what is no HTTP."""
+        now = self.server.simulator.clock.now().timestamp()
+        return super().date_time_string(now if timestamp is None else timestamp)
 
     def _drip(self, head: bytes, body: bytes, seconds: float) -> None:
         self.wfile.write(head)

@@ -1,10 +1,12 @@
 """Campaigns, ad sets and ads of an account: when each is made, delivers, is renamed, paused, archived or deleted.
 
 Belongs here: the drawing of structure and its state at an instant, held in arrays. Does not belong here: amounts
-(`delivery`) and JSON (`objects`). Entities live at absolute times, so that time can pass without a new drawing.
+(`delivery`), what objects are set to (`edits`) and JSON (`objects`). Entities live at absolute times, so that time can
+pass without a new drawing.
 """
 
 import functools
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -33,6 +35,9 @@ STATUS_NAMES = ("ACTIVE", "PAUSED", "ADSET_PAUSED", "CAMPAIGN_PAUSED", "ARCHIVED
 _ID_PREFIX = "1202"
 _LEVEL_DIGITS = {"campaign": 1, "adset": 2, "ad": 3, "creative": 4}
 _STEP = 7919
+GENERATIONS = 10
+"""Creatives that an ad can have one after the other: as many as one digit of their ids can tell apart."""
+_ERAS_KEPT = 64
 _EVERGREEN_CAMPAIGNS = 4
 _MEASURED = ("OUTCOME_SALES", "OUTCOME_SALES", "OUTCOME_SALES", "OUTCOME_LEADS", "OUTCOME_LEADS")
 
@@ -50,6 +55,8 @@ class GraphSpec:
     fixed: tuple[int, int, int] | None
     """Campaigns, ad sets a campaign, ads an ad set; None draws a living account."""
     always_on: bool
+    edited: bool
+    """Whether budgets, bids, targeting and creatives change."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +103,12 @@ class EntityTable:
         status = np.where(self.archived <= at, ARCHIVED, status)
         return np.where(self.deleted <= at, DELETED, status).astype(np.int64)
 
-    def updated(self, place: int, at: int) -> int:
-        """Return when an entity was last changed, as seen from `at`."""
-        events = (self.created, self.paused, self.archived, self.deleted, self.renamed)
-        return max(int(event[place]) for event in events if event[place] <= at or event is self.created)
+    def status_of(self, place: int, at: int) -> int:
+        """Return the status that one entity itself carries at `at`."""
+        for moments, status in ((self.deleted, DELETED), (self.archived, ARCHIVED), (self.paused, PAUSED)):
+            if moments[place] <= at:
+                return status
+        return ACTIVE
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,8 @@ class AccountGraph:
     """Code of the attribution setting of each ad set."""
     video: Mask
     """Which ads are videos."""
+    _statuses: dict[tuple[str, int], Ints] = field(default_factory=dict, repr=False, compare=False)
+    _actives: dict[int, int] = field(default_factory=dict, repr=False, compare=False)
 
     def table(self, level: str) -> EntityTable:
         """Return the entities of a level."""
@@ -129,7 +140,47 @@ class AccountGraph:
         return {"ad": np.arange(len(self.ads)), "adset": self.ads.parent, "campaign": self.campaign_of_ad}[level]
 
     def effective_status(self, level: str, at: int) -> Ints:
-        """Return the status of each entity of a level with what it inherits from above."""
+        """Return the status of each entity of a level with what it inherits from above; not to be written to."""
+        era = bisect_right(self._changes, at)
+        status = self._statuses.get((level, era))
+        if status is None:
+            status = self._effective_status(level, at)
+            status.flags.writeable = False
+            if len(self._statuses) >= _ERAS_KEPT:
+                self._statuses.clear()
+            self._statuses[level, era] = status
+        return status
+
+    def count_active_ads(self, at: int) -> int:
+        """Return how many ads are active at `at`."""
+        era = bisect_right(self._changes, at)
+        count = self._actives.get(era)
+        if count is None:
+            count = int(np.count_nonzero(self.ads.existing(at) & (self.effective_status("ad", at) == ACTIVE)))
+            if len(self._actives) >= _ERAS_KEPT:
+                self._actives.clear()
+            self._actives[era] = count
+        return count
+
+    def name_era(self, at: int) -> int:
+        """Return a number that stays the same as long as no entity is renamed."""
+        return bisect_right(self._renames, at)
+
+    @functools.cached_property
+    def _renames(self) -> list[int]:
+        tables = (self.campaigns, self.adsets, self.ads)
+        renames: list[int] = np.unique(np.concatenate([table.renamed for table in tables])).tolist()
+        return renames
+
+    @functools.cached_property
+    def _changes(self) -> list[int]:
+        """The moments at which an entity comes to be or changes its status."""
+        tables = (self.campaigns, self.adsets, self.ads)
+        moments = [array for table in tables for array in (table.created, table.paused, table.archived, table.deleted)]
+        changes: list[int] = np.unique(np.concatenate(moments)).tolist()
+        return changes
+
+    def _effective_status(self, level: str, at: int) -> Ints:
         campaign = self.campaigns.own_status(at)
         if level == "campaign":
             return campaign
@@ -153,14 +204,9 @@ def level_of(object_id: str) -> str | None:
     return {str(digit): level for level, digit in _LEVEL_DIGITS.items()}.get(object_id[7])
 
 
-def creative_id_of(ad_id: str) -> str:
-    """Return the id of an ad's creative."""
-    return f"{ad_id[:7]}{_LEVEL_DIGITS['creative']}{ad_id[8:]}"
-
-
-def ad_id_of(creative_id: str) -> str:
-    """Return the id of the ad that carries a creative."""
-    return f"{creative_id[:7]}{_LEVEL_DIGITS['ad']}{creative_id[8:]}"
+def creative_id_of(ad_id: str, generation: int = 0) -> str:
+    """Return the id of the creative that an ad carries after so many swaps, fewer than `GENERATIONS`."""
+    return f"{ad_id[:7]}{_LEVEL_DIGITS['creative']}{int(ad_id[8]) + generation}{ad_id[9:]}"
 
 
 def _inherit(own: Ints, above: Ints, paused_above: int) -> Ints:

@@ -128,7 +128,7 @@ def _amounts(cells: AdDays) -> dict[tuple[str, str], Windowed]:
     amounts |= {("count", event): conversions.count(event) for event in EVENTS}
     amounts |= {("money", event): conversions.value(event) for event in PRICED_EVENTS}
     marks = {"p25": 0, "p50": 1, "p75": 2, "p95": 3, "p100": 4}
-    for source in {spec.source for spec in ACTION_SPECS if spec.kind == "delivery"}:
+    for source in dict.fromkeys(spec.source for spec in ACTION_SPECS if spec.kind == "delivery"):
         value: Ints = cells.mark(marks[source]) if source in marks else getattr(cells, source)
         amounts["delivery", source] = Windowed(value, {name: value for name in WINDOWS if name.endswith("_click")})
     return amounts

@@ -8,7 +8,9 @@ import threading
 from dataclasses import dataclass
 from datetime import date
 
+from meta_insights_pipeline.simulator.edits import AccountEdits
 from meta_insights_pipeline.simulator.randomness import Dice
+from meta_insights_pipeline.simulator.spending import Spending
 from meta_insights_pipeline.simulator.structure import AccountGraph, GraphSpec, account_index_of, draw_graph
 
 WORLD_BEGIN = date(2022, 1, 1)
@@ -20,7 +22,8 @@ class WorldSpec:
     """What a world is made of; equal specifications give equal worlds, to the last digit.
 
     With a number of campaigns, ad sets or ads the structure is exactly that, evergreen, and nothing is ever paused,
-    archived or deleted. `always_on` makes every ad deliver every day, for benchmarks that need a known row count.
+    archived or deleted, and nothing about it changes unless it is `edited`. `always_on` makes every ad deliver every
+    day, for benchmarks that need a known row count.
     """
 
     seed: int = 7
@@ -29,6 +32,8 @@ class WorldSpec:
     adsets_per_campaign: int | None = None
     ads_per_adset: int | None = None
     always_on: bool = False
+    edited: bool = False
+    """Budgets, bids, targeting and creatives of such a structure change as they do in a living account."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +77,17 @@ class World:
         self.accounts = tuple(_account(spec.seed, index) for index in range(spec.accounts))
         self._by_id = {account.id: account for account in self.accounts}
         self._graphs: dict[str, AccountGraph] = {}
+        self._edits: dict[str, AccountEdits] = {}
+        self._spending: dict[str, Spending] = {}
         self._lock = threading.Lock()
 
     def account(self, account_id: str) -> Account:
         """Return the account with this number; KeyError if there is none."""
         return self._by_id[account_id]
+
+    def knows(self, account_id: str) -> bool:
+        """Tell whether there is an account with this number."""
+        return account_id in self._by_id
 
     def graph(self, account_id: str) -> AccountGraph:
         """Return the campaigns, ad sets and ads of an account."""
@@ -87,6 +98,24 @@ class World:
                 graph = draw_graph(self._graph_spec(account))
                 self._graphs[account_id] = graph
             return graph
+
+    def edits(self, account_id: str) -> AccountEdits:
+        """Return what the objects of an account are set to over time."""
+        graph = self.graph(account_id)
+        with self._lock:
+            edits = self._edits.get(account_id)
+            if edits is None:
+                edits = self._edits[account_id] = AccountEdits(graph, self._by_id[account_id].currency)
+            return edits
+
+    def spending(self, account_id: str) -> Spending:
+        """Return the money that an account and its objects have spent over time."""
+        graph = self.graph(account_id)
+        with self._lock:
+            spending = self._spending.get(account_id)
+            if spending is None:
+                spending = self._spending[account_id] = Spending(graph, self._by_id[account_id].currency)
+            return spending
 
     def owner(self, object_id: str) -> Account | None:
         """Return the account to which a campaign, ad set, ad or creative id belongs, whether it exists or not."""
@@ -108,6 +137,7 @@ class World:
             end=WORLD_END,
             fixed=fixed,
             always_on=spec.always_on,
+            edited=fixed is None or spec.edited,
         )
 
 

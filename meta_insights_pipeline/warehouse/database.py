@@ -2,15 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 from filelock import FileLock, Timeout
 
+from meta_insights_pipeline.warehouse.migrations import STEPS, back_up, migration_statements
 from meta_insights_pipeline.warehouse.schema import SCHEMA_VERSION, create_schema_statements
 from meta_insights_pipeline.warehouse.sql import literal
+from meta_insights_pipeline.warehouse.views import view_statements, views_are_current
 
 # DuckDB's own share of the process's memory; what does not fit goes to the temporary folder.
 MEMORY_LIMIT = "128MB"
@@ -98,7 +100,7 @@ class Warehouse:
         finally:
             with suppress(duckdb.Error):
                 connection.execute("ROLLBACK")
-            connection.execute(f"DETACH {ALIAS}")
+            connection.execute(f"DETACH DATABASE IF EXISTS {ALIAS}")
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -108,6 +110,9 @@ class Warehouse:
             try:
                 yield connection
             finally:
+                # In a transaction that has failed nothing else is possible, and its error is the one to be seen.
+                with suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
                 connection.execute("USE memory")
 
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -136,21 +141,52 @@ class Warehouse:
         )
 
     def _prepare(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the schema of a new file, or bring that of an older one up to date."""
+        version = self._version(connection)
+        if version is not None and version != SCHEMA_VERSION and version not in STEPS:
+            raise WarehouseError(
+                f"The warehouse {self.path} has schema version {version}, "
+                f"this program has {SCHEMA_VERSION}; use the program's version that wrote it, or another file."
+            )
+        if version is None:
+            _run(connection, create_schema_statements(ALIAS))
+        elif version != SCHEMA_VERSION:
+            self._migrate(connection, version)
+        if not views_are_current(connection, ALIAS):
+            _run(connection, view_statements(ALIAS))
+
+    def _version(self, connection: duckdb.DuckDBPyConnection) -> int | None:
+        """The file's schema version; None for a file without our tables."""
         row = connection.execute(
             f"SELECT count(*) FROM duckdb_tables() WHERE database_name = {literal(ALIAS)} AND schema_name = 'pipeline' "
             "AND table_name = 'schema_version'"
         ).fetchone()
         if row == (0,):
-            connection.execute("BEGIN")
-            for statement in create_schema_statements(ALIAS):
-                connection.execute(statement)
-            connection.execute("COMMIT")
+            return None
         found = connection.execute(f"SELECT max(version) FROM {ALIAS}.pipeline.schema_version").fetchone()
-        if found != (SCHEMA_VERSION,):
+        return int(found[0]) if found and found[0] is not None else 0
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection, version: int) -> None:
+        # Closed while it is copied: to close a second handle on an open file would give up DuckDB's lock on it.
+        connection.execute(f"CHECKPOINT {ALIAS}")
+        connection.execute(f"DETACH {ALIAS}")
+        try:
+            copy = back_up(self.path, version)
+        except OSError as error:
             raise WarehouseError(
-                f"The warehouse {self.path} has schema version {found[0] if found else None}, "
-                f"this program has {SCHEMA_VERSION}; use the program's version that wrote it, or another file."
-            )
+                f"The warehouse {self.path} has schema version {version}, and before it is brought to {SCHEMA_VERSION} a "
+                f"copy has to be made, which failed ({error.strerror or error}). Make room or mend the permissions, then "
+                "sync again."
+            ) from None
+        finally:
+            self._attach(connection)
+        try:
+            _run(connection, migration_statements(ALIAS, version))
+        except duckdb.Error as error:
+            raise WarehouseError(
+                f"The warehouse {self.path} cannot be brought from schema version {version} to {SCHEMA_VERSION} "
+                f"({str(error).splitlines()[0][:200]}). It is as it was; a copy is {copy}."
+            ) from None
 
 
 @contextmanager
@@ -165,6 +201,8 @@ def open_memory(temporary: Path) -> Iterator[duckdb.DuckDBPyConnection]:
             "temp_directory": str(temporary / f"spill-{os.getpid()}"),
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
+            # It knows files by their names, and has given old blocks of a file that was written anew under its name.
+            "enable_external_file_cache": False,
         },
     )
     try:
@@ -173,6 +211,32 @@ def open_memory(temporary: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
+@contextmanager
+def one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Do something with one thread instead of two: what needs much memory at once would need twice as much.
+
+    After a failure it stays at one, since a transaction that was aborted takes no statement.
+    """
+    connection.execute("SET threads = 1")
+    yield
+    connection.execute(f"SET threads = {THREADS}")
+
+
 def _holder(text: str) -> str:
     start = text.find("held in")
     return text[start:].split(". ", maxsplit=1)[0][:160] if start >= 0 else "its lock is held"
+
+
+def _run(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
+    """Run statements on the schema in one transaction, with the warehouse as the default database."""
+    connection.execute(f"USE {ALIAS}")
+    try:
+        connection.execute("BEGIN")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except duckdb.Error:
+        connection.execute("ROLLBACK")
+        raise
+    finally:
+        connection.execute("USE memory")

@@ -1,4 +1,7 @@
-"""Bringing staged rows into the warehouse: new rows in, changed rows updated, unchanged rows untouched, vanished rows out."""
+"""Bringing staged rows into the warehouse, and the books about it: what is covered and what is missing.
+
+New rows go in, changed rows are updated, unchanged rows are left alone, vanished rows go out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +10,17 @@ from pathlib import Path
 
 import duckdb
 
-from meta_insights_pipeline.warehouse.database import ALIAS
-from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table, actions_table, fact_table
-from meta_insights_pipeline.warehouse.sql import days, literal, parquet
-from meta_insights_pipeline.warehouse.staging import Slice, Staged
+from meta_insights_pipeline.warehouse.changes import Changes, Comparison, insert_first
+from meta_insights_pipeline.warehouse.database import ALIAS, one_thread
+from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table
+from meta_insights_pipeline.warehouse.scope import SCOPE, Batch, draw_scope
+from meta_insights_pipeline.warehouse.sql import literal
+from meta_insights_pipeline.warehouse.staging import Staged
 
+# Rows that are updated where they are in one transaction; more would not fit into the memory.
+IN_PLACE_ROWS = 250_000
 _BOOKS = f"{ALIAS}.pipeline"
+_REPORT_DAY = "report, account_id, date_start"
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,10 @@ class Gap:
     since: date
     until: date
     reason: str
+    retry_at: datetime | None = None
+    """When (UTC) a sync will ask for it again by itself; None: nothing will change by itself."""
+    kind: str = "failed"
+    """`deferred`: picked up by itself at `retry_at`; `refused`: the account is closed to us; `failed`: anything else."""
 
 
 @dataclass(frozen=True)
@@ -53,155 +65,105 @@ class MergeCounts:
 
 
 def merge_slices(
-    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], run_id: str
+    connection: duckdb.DuckDBPyConnection, staged: Sequence[Staged], run_id: str, folder: Path
 ) -> dict[str, MergeCounts]:
     """Merge staged slices into the attached warehouse, inside the caller's transaction.
 
     A day that somebody else collected later than its slice is left alone: newer numbers win, whichever run writes first.
 
+    Args:
+        connection: With the warehouse attached.
+        staged: What was staged.
+        run_id: Written beside each covered day.
+        folder: For what differs, on its way; it must exist.
+
     Returns:
         Counts by table.
     """
-    counts: dict[str, MergeCounts] = {}
-    first_loads: dict[str, tuple[Table, list[Path]]] = {}
-    for item in staged:
-        newer = _newer_days(connection, item.part)
-        for table, files in _targets(item):
-            target = _Target(table, item.part, newer)
-            if not newer and not target.has_rows(connection):
-                # There is nothing to compare with; all slices of this kind go in together, which keeps every core busy.
-                first_loads.setdefault(table.name, (table, []))[1].extend(files)
-                continue
-            counts[table.name] = counts.get(table.name, MergeCounts()) + target.merge(connection, files)
-        _record_coverage(connection, item, run_id, newer)
-    for table, pooled in first_loads.values():
-        inserted = _insert(connection, table, parquet(pooled)) if pooled else 0
-        counts[table.name] = counts.get(table.name, MergeCounts()) + MergeCounts(read=inserted, inserted=inserted)
+    if not staged:
+        return {}
+    batches = draw_scope(connection, staged)
+    counts = _insert_first(connection, [batch for batch in batches if batch.is_first_load])
+    updated = 0
+    # Two threads take the memory of two comparisons, and not half the time.
+    with one_thread(connection):
+        for batch in batches:
+            if not batch.is_first_load:
+                changes = Comparison(connection, batch, folder).merge(in_place=updated < IN_PLACE_ROWS)
+                updated += changes.updated
+                counts[batch.table.name] = counts.get(batch.table.name, MergeCounts()) + _counts(batch.rows, changes)
+    _record_coverage(connection, run_id)
     return counts
 
 
-def record_gap(connection: duckdb.DuckDBPyConnection, gap: Gap, run_id: str) -> None:
-    """Write down what is missing, in place of what was said of the same days before."""
-    who = f"{literal(gap.report)}, {literal(gap.account_id)}"
-    connection.execute(
-        f"DELETE FROM {_BOOKS}.missing WHERE (report, account_id) = ({who}) "
-        f"AND date_start BETWEEN {literal(gap.since)} AND {literal(gap.until)}"
+def record_gaps(connection: duckdb.DuckDBPyConnection, gaps: Sequence[Gap], run_id: str) -> None:
+    """Write down what is missing, in place of what was said of the same days before; rows of these days stay as they are.
+
+    Of two gaps that name the same day, the later one in the list holds.
+    """
+    if not gaps:
+        return
+    lines = ", ".join(
+        f"({number}, {literal(gap.report)}, {literal(gap.account_id)}, {literal(gap.since)}, {literal(gap.until)}, "
+        f"{literal(gap.reason)}, {literal(gap.retry_at)}::TIMESTAMP, {literal(gap.kind)})"
+        for number, gap in enumerate(gaps)
     )
     connection.execute(
-        f"INSERT INTO {_BOOKS}.missing SELECT {who}, day, {literal(datetime.now(UTC))}, {literal(run_id)}, "
-        f"{literal(gap.reason)} FROM {days(gap.since, gap.until)}"
+        "CREATE OR REPLACE TEMP TABLE new_gaps AS FROM ("
+        "SELECT * EXCLUDE (since, until), unnest(generate_series(since, until, INTERVAL 1 DAY))::DATE AS date_start "
+        f"FROM (VALUES {lines}) AS v(number, report, account_id, since, until, reason, retry_at, kind)) "
+        "QUALIFY row_number() OVER (PARTITION BY report, account_id, date_start ORDER BY number DESC) = 1"
+    )
+    _delete_days(connection, "missing", "new_gaps")
+    connection.execute(
+        f"INSERT INTO {_BOOKS}.missing ({_REPORT_DAY}, noticed_at, run_id, reason, retry_at, kind) "
+        f"SELECT {_REPORT_DAY}, {literal(datetime.now(UTC))}, {literal(run_id)}, reason, retry_at, kind FROM new_gaps"
     )
 
 
-def _newer_days(connection: duckdb.DuckDBPyConnection, part: Slice) -> str:
-    """The days of a slice that somebody else collected later, as a list for IN; empty when there are none."""
+def missing_parts(connection: duckdb.DuckDBPyConnection) -> list[Gap]:
+    """What the attached warehouse lacks, whichever sync noticed it: contiguous days that lack for one reason are one part."""
     rows = connection.execute(
-        f"SELECT date_start FROM {_BOOKS}.coverage WHERE report = {literal(part.report.name)} "
-        f"AND account_id = {literal(part.account_id)} AND collected_at > {literal(part.collected_at)} "
-        f"AND date_start BETWEEN {literal(part.since)} AND {literal(part.until)}"
+        "SELECT report, account_id, min(date_start), max(date_start), reason, retry_at, kind FROM ("
+        "SELECT *, date_start - row_number() OVER (PARTITION BY report, account_id, reason, retry_at, kind "
+        f"ORDER BY date_start)::INTEGER AS island FROM {_BOOKS}.missing) "
+        "GROUP BY report, account_id, reason, retry_at, kind, island ORDER BY report, account_id, min(date_start)"
     ).fetchall()
-    return ", ".join(literal(row[0]) for row in rows)
+    return [
+        Gap(report, account, since, until, reason, retry_at and retry_at.replace(tzinfo=UTC), kind)
+        for report, account, since, until, reason, retry_at, kind in rows
+    ]
 
 
-def _targets(staged: Staged) -> list[tuple[Table, tuple[Path, ...]]]:
-    targets = [(fact_table(staged.part.report), staged.facts)]
-    if staged.part.report.action_fields:
-        targets.append((actions_table(), staged.actions))
-    return targets
+def _insert_first(connection: duckdb.DuckDBPyConnection, batches: Sequence[Batch]) -> dict[str, MergeCounts]:
+    """The first loads of all reports, table by table, the actions before the facts.
+
+    A transaction keeps the last rows of each table that it writes to in memory; the largest table should find it empty.
+    """
+    targets: dict[str, tuple[Table, list[Path]]] = {}
+    for batch in sorted(batches, key=lambda each: each.table.name != ACTIONS_TABLE):
+        targets.setdefault(batch.table.name, (batch.table, []))[1].extend(batch.files)
+    inserted = {name: insert_first(connection, table, files) for name, (table, files) in targets.items()}
+    return {name: MergeCounts(read=rows, inserted=rows) for name, rows in inserted.items()}
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: Table, staged: str) -> int:
-    columns = ", ".join(f'"{name}"' for name in table.stored)
-    return _row(connection, f'INSERT INTO {ALIAS}."{table.name}" ({columns}) SELECT {columns} FROM {staged}')[0]
+def _counts(read: int, changes: Changes) -> MergeCounts:
+    unchanged = read - changes.inserted - changes.updated
+    return MergeCounts(read, changes.inserted, changes.updated, unchanged, changes.removed)
 
 
-@dataclass(frozen=True)
-class _Target:
-    """The rows of a table that a slice answers for."""
-
-    table: Table
-    part: Slice
-    newer: str
-    """Days that are not the slice's to change, as a list for IN."""
-
-    @property
-    def days(self) -> str:
-        """The slice's days as a condition.
-
-        Plain bounds let DuckDB skip every block of other days, so that the cost follows the slice and not the table.
-        """
-        bounds = f"date_start BETWEEN {literal(self.part.since)} AND {literal(self.part.until)}"
-        return bounds + (f" AND date_start NOT IN ({self.newer})" if self.newer else "")
-
-    @property
-    def rows(self) -> str:
-        """The rows as a condition."""
-        mine = f"{self.days} AND account_id = {literal(self.part.account_id)}"
-        return mine + (
-            f" AND level = {literal(self.part.report.level.value)}" if self.table.name == ACTIONS_TABLE else ""
-        )
-
-    @property
-    def name(self) -> str:
-        """The table as SQL."""
-        return f'{ALIAS}."{self.table.name}"'
-
-    def has_rows(self, connection: duckdb.DuckDBPyConnection) -> bool:
-        """Whether there is anything to compare with."""
-        return _row(connection, f"SELECT count(*) FROM (SELECT 1 FROM {self.name} WHERE {self.rows} LIMIT 1)")[0] > 0
-
-    def merge(self, connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> MergeCounts:
-        """Make the rows those of the files."""
-        if not files:
-            return MergeCounts(removed=_row(connection, f"DELETE FROM {self.name} WHERE {self.rows}")[0])
-        table, name = self.table, self.name
-        staged = f"(SELECT * FROM {parquet(files)} WHERE {self.days})"
-        same = " AND ".join(f't."{key}" = s."{key}"' for key in table.key)
-        differs = " OR ".join(f't."{value}" IS DISTINCT FROM s."{value}"' for value in table.values)
-        first = table.key[0]
-        read, inserted, updated, removed = _row(
-            connection,
-            f'SELECT count(s."{first}"), count(*) FILTER (t."{first}" IS NULL), '
-            f'count(*) FILTER (t."{first}" IS NOT NULL AND s."{first}" IS NOT NULL AND ({differs})), '
-            f'count(*) FILTER (s."{first}" IS NULL) '
-            f"FROM {staged} s FULL JOIN (SELECT * FROM {name} WHERE {self.rows}) t ON {same}",
-        )
-        if removed:
-            connection.execute(
-                f"DELETE FROM {name} AS t WHERE {self.rows} AND NOT EXISTS (SELECT 1 FROM {staged} s WHERE {same})"
-            )
-        if inserted or updated:
-            columns = ", ".join(f'"{column}"' for column in table.stored)
-            updates = ", ".join(f'"{column}" = s."{column}"' for column in table.stored if column not in table.key)
-            values = ", ".join(f's."{column}"' for column in table.stored)
-            bounds = f"t.date_start BETWEEN {literal(self.part.since)} AND {literal(self.part.until)}"
-            connection.execute(
-                f"MERGE INTO {name} AS t USING {staged} AS s ON {same} AND {bounds} "
-                f"WHEN MATCHED AND ({differs}) THEN UPDATE SET {updates} "
-                f"WHEN NOT MATCHED THEN INSERT ({columns}) VALUES ({values})"
-            )
-        return MergeCounts(read, inserted, updated, read - inserted - updated, removed)
-
-
-def _record_coverage(connection: duckdb.DuckDBPyConnection, staged: Staged, run_id: str, newer: str) -> None:
-    part = staged.part
-    who = f"{literal(part.report.name)}, {literal(part.account_id)}"
-    skipped = f" AND date_start NOT IN ({newer})" if newer else ""
+def _record_coverage(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Note when the days of the scope were collected; they are no longer missing."""
+    days = f"(FROM {SCOPE} WHERE table_name = report)"
     for book in ("coverage", "missing"):
-        connection.execute(
-            f"DELETE FROM {_BOOKS}.{book} WHERE (report, account_id) = ({who}) "
-            f"AND date_start BETWEEN {literal(part.since)} AND {literal(part.until)}{skipped}"
-        )
-    rows = f"(SELECT date_start, count(*) AS n FROM {parquet(staged.facts)} GROUP BY date_start)"
-    counted = rows if staged.facts else "(SELECT NULL::DATE AS date_start, 0 AS n)"
+        _delete_days(connection, book, days)
     connection.execute(
-        f"INSERT INTO {_BOOKS}.coverage SELECT {who}, day AS date_start, {literal(part.collected_at)}, {literal(run_id)}, "
-        f"coalesce(n, 0) FROM {days(part.since, part.until)} LEFT JOIN {counted} ON date_start = day "
-        + (f"WHERE day NOT IN ({newer})" if newer else "")
+        f"INSERT INTO {_BOOKS}.coverage SELECT {_REPORT_DAY}, collected_at, {literal(run_id)}, staged_rows FROM {days}"
     )
 
 
-def _row(connection: duckdb.DuckDBPyConnection, statement: str) -> tuple[int, ...]:
-    row = connection.execute(statement).fetchone()
-    assert row is not None
-    return row
+def _delete_days(connection: duckdb.DuckDBPyConnection, book: str, days: str) -> None:
+    connection.execute(
+        f"DELETE FROM {_BOOKS}.{book} AS b USING {days} AS d "
+        "WHERE b.report = d.report AND b.account_id = d.account_id AND b.date_start = d.date_start"
+    )

@@ -1,20 +1,23 @@
 """The tables, derived from the catalogue: columns with type and description, and the statements that create them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.fields import Field, Kind, Unit, ratios
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.warehouse.sql import literal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 # 18 digits are one machine word in DuckDB; Meta gives money with at most the currency's own decimals, and values of
 # actions with at most six. Twelve digits before the point hold a day's spend in any currency.
 DECIMAL = "DECIMAL(18, 6)"
 
 CHANGED_AT = "changed_at"
+WITHHELD = "withheld_fields"
+SUPERSEDED_AT = "superseded_at"
 ACTIONS_TABLE = "insight_actions"
 ACTIONS_KEY = ("level", "account_id", "entity_id", "date_start", "field", "action_type")
 
@@ -67,7 +70,9 @@ class Table:
             f"COMMENT ON TABLE {name} IS {literal(self.description)}",
         ]
         statements += [
-            f'COMMENT ON COLUMN {name}."{column.name}" IS {literal(column.description)}' for column in self.columns
+            f'COMMENT ON COLUMN {name}."{column.name}" IS {literal(column.description)}'
+            for column in self.columns
+            if column.description
         ]
         return statements
 
@@ -86,7 +91,14 @@ def fact_table(report: Report) -> Table:
         for ratio in ratios()
         if {ratio.numerator, ratio.denominator} <= present
     ]
-    columns.append(_changed_at())
+    columns += [
+        _changed_at(),
+        Column(
+            WITHHELD,
+            "VARCHAR",
+            "Names of fields that Meta would not give for this row, separated by commas; NULL when it gave all.",
+        ),
+    ]
     return Table(report.name, report.key, tuple(columns), report.description)
 
 
@@ -124,9 +136,92 @@ def tables(reports: Iterable[Report] | None = None) -> tuple[Table, ...]:
     return (*(fact_table(report) for report in reports or builtin_reports()), actions_table())
 
 
+def entity_table(kind: EntityKind) -> Table:
+    """The table of a kind of entity: one row an entity, as it was when it was last seen."""
+    columns = [
+        Column(each.column, each.sql_type, each.comment, required=each.column in kind.key) for each in kind.attributes
+    ]
+    columns += [
+        Column("is_deleted", "BOOLEAN", "Whether it is deleted; its row is kept for ever.", required=True),
+        Column(
+            "recovered",
+            "VARCHAR",
+            "How it was had when no list showed it: by_id, insights (Meta does not know the id; name and parents are those of "
+            "its insights) or kept (Meta does not know the id; the values are the last ones seen). NULL when a list had it.",
+        ),
+        Column("valid_from", "TIMESTAMP", "When (UTC) this version was first seen.", required=True),
+        Column("last_seen_at", "TIMESTAMP", "When (UTC) this version was last seen.", required=True),
+    ]
+    return Table(
+        kind.value, kind.key, tuple(columns), f"One row for each {kind.noun}, deleted and archived ones included."
+    )
+
+
+def entity_history_table(kind: EntityKind) -> Table:
+    """The table of the earlier versions of a kind of entity."""
+    current = entity_table(kind)
+    ended = Column("valid_to", "TIMESTAMP", "When (UTC) the next version was first seen.", required=True)
+    return Table(
+        f"{current.name}_history",
+        (*current.key, "valid_from"),
+        (*current.columns, ended),
+        f"One row for each earlier version of each {kind.noun}: what held from valid_from until just before valid_to.",
+    )
+
+
+def entity_tables() -> tuple[Table, ...]:
+    """The tables of the entities, each followed by that of its earlier versions."""
+    return tuple(table for kind in EntityKind for table in (entity_table(kind), entity_history_table(kind)))
+
+
+def history_table(table: Table) -> Table:
+    """The table of the earlier versions of the rows of a table that readers are promised."""
+    ended = Column(
+        SUPERSEDED_AT,
+        "TIMESTAMP",
+        "When (UTC) the pipeline saw the next version of the row, or saw that the row was gone.",
+        required=True,
+    )
+    return Table(
+        f"{table.name}_history",
+        (*table.key, CHANGED_AT),
+        # Described once: each comment is a statement, and costs a new warehouse a third of a millisecond.
+        (*(replace(column, description="") for column in table.columns), ended),
+        f"Earlier versions of the rows of {table.name}: what held from changed_at until just before superseded_at. "
+        "The columns are those of the table.",
+    )
+
+
+def as_of_statements(table: Table, database: str) -> list[str]:
+    """The table macro that shows a table as it was known at a moment.
+
+    DuckDB looks up the tables in a macro's body when the macro is made and again when it is used, and a database is called
+    what each reader calls it. So the body names no database, and these statements need the one named here as the default.
+    """
+    name = f'"{database}"."{table.name}_as_of"'
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    # Moments with a zone are taken as they are, whatever the reader's own zone; everything else is UTC.
+    moment = (
+        "CASE WHEN typeof(ts) = 'TIMESTAMP WITH TIME ZONE' THEN make_timestamp(epoch_us(ts::TIMESTAMPTZ)) "
+        "ELSE ts::TIMESTAMP END"
+    )
+    current = f'SELECT {columns} FROM "{table.name}" WHERE {CHANGED_AT} <= {moment}'
+    earlier = (
+        f'SELECT {columns} FROM "{history_table(table).name}" '
+        f"WHERE {CHANGED_AT} <= {moment} AND {SUPERSEDED_AT} > {moment}"
+    )
+    text = f"{table.name} as the pipeline knew it at the moment ts (UTC)."
+    return [
+        f"CREATE OR REPLACE MACRO {name}(ts) AS TABLE {current} UNION ALL {earlier}",
+        f"COMMENT ON MACRO TABLE {name} IS {literal(text)}",
+    ]
+
+
 def create_schema_statements(database: str) -> list[str]:
-    """Everything that a warehouse has, as statements that may be run again."""
-    statements = [statement for table in tables() for statement in table.create_statements(database)]
+    """Everything that a warehouse has, as statements that may be run again while `database` is the default one."""
+    every = (*tables(), *map(history_table, tables()), *entity_tables())
+    statements = [statement for table in every for statement in table.create_statements(database)]
+    statements += [statement for table in tables() for statement in as_of_statements(table, database)]
     pipeline = f'"{database}".pipeline'
     statements += [
         f"CREATE SCHEMA IF NOT EXISTS {pipeline}",
@@ -148,8 +243,29 @@ _BOOKS = {
         "When each (report, account, day) was last collected whole, in UTC, and how many rows Meta had for it.",
     ),
     "missing": (
-        f"{_REPORT_DAY}, noticed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL",
-        "What a sync asked for and could not get; a later sync that gets it removes the line.",
+        (
+            f"{_REPORT_DAY}, noticed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL, "
+            "retry_at TIMESTAMP, kind VARCHAR NOT NULL"
+        ),
+        (
+            "What a sync asked for and could not get; a later sync that gets it removes the line. kind: deferred (asked for "
+            "again by itself at retry_at, in UTC), refused (the account is closed to us) or failed."
+        ),
+    ),
+    "history_thinning": (
+        "thinned_at TIMESTAMP NOT NULL",
+        "When (UTC) the histories were last thinned: of days more than a week past, they keep what a day's end (UTC) shows.",
+    ),
+    "entity_listings": (
+        "account_id VARCHAR NOT NULL, listed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL",
+        "When (UTC) all campaigns, ad sets and ads of each account were last listed.",
+    ),
+    "missing_entities": (
+        (
+            "account_id VARCHAR NOT NULL, table_name VARCHAR NOT NULL, entity_id VARCHAR, noticed_at TIMESTAMP NOT NULL, "
+            "run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL"
+        ),
+        "Entities that the last refreshes asked for and could not get; entity_id is NULL for a list as a whole.",
     ),
 }
 

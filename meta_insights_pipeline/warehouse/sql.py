@@ -9,9 +9,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 
-def literal(value: str | int | date | datetime | Path) -> str:
+def literal(value: str | int | date | datetime | Path | None) -> str:
     """A value as an SQL literal; moments become UTC without a zone, as the warehouse stores them."""
     match value:
+        case None:
+            return "NULL"
         case datetime():
             return f"TIMESTAMP '{value.astimezone(UTC).replace(tzinfo=None).isoformat()}'"
         case date():

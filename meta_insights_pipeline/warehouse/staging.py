@@ -1,32 +1,53 @@
-"""Reading the pages of a slice into typed Parquet files; nothing of the warehouse is touched.
+"""Reading the pages of slices into typed Parquet files; nothing of the warehouse is touched.
 
-DuckDB's own JSON reader reads the rows as Meta wrote them, with declared types. Where a page holds a number of a form that
-the typed reader refuses (an empty text for instance), the slice is read again as text and converted value by value.
-Files, and not tables, since DuckDB keeps a table that was dropped inside a transaction in memory until its end.
+Small slices of a report are read together, since a statement costs more than their rows; a large one is read by itself, some
+pages at a time. Files, and not tables, since DuckDB keeps a table that was dropped inside a transaction in memory until its
+end.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import count
 from pathlib import Path
 
 import duckdb
 
-from meta_insights_pipeline.catalog.fields import Field, Kind, Unit
 from meta_insights_pipeline.catalog.reports import Report
-from meta_insights_pipeline.catalog.windows import default_windows, windows
-from meta_insights_pipeline.warehouse.schema import CHANGED_AT, DECIMAL, actions_table, fact_table
+from meta_insights_pipeline.warehouse.field_parts import Given, given_fields, joined_query, parts_by_field
+from meta_insights_pipeline.warehouse.pages import (
+    PART,
+    SLICE,
+    SLICES,
+    Page,
+    UnreadablePageError,
+    actions_query,
+    facts_query,
+    forget_pages,
+    part_rows_query,
+    read_pages,
+    telling_unreadable,
+    wrong_rows,
+)
+from meta_insights_pipeline.warehouse.schema import ACTIONS_KEY
 from meta_insights_pipeline.warehouse.sql import literal, parquet
 
 # Bytes of pages that are read together: enough to keep both readers busy, few enough for a small memory.
 BYTES_AT_ONCE = 8_000_000
-_MAX_OBJECT_BYTES = 2_000_000
-_RAW = "raw_rows"
-_UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
+# Pages that are read together, since each is a file to open.
+PAGES_AT_ONCE = 2_000
+# Numbers are never given twice in a process, so that what several stagings have made can be merged together.
+_NUMBERS = count(1)
 
 
-class StagingError(Exception):
-    """Pages hold something that cannot be a row of the report; the message says what."""
+@dataclass(frozen=True)
+class PageFile:
+    """A page on disk."""
+
+    path: Path
+    """A JSON array of rows, as Meta wrote them."""
+    fields: tuple[str, ...] | None = None
+    """The report's fields that were asked for in this request, named as in `Report.fields`; None: all."""
 
 
 @dataclass(frozen=True)
@@ -39,204 +60,251 @@ class Slice:
     until: date
     collected_at: datetime
     """When (UTC) the answer was true: the moment before it was asked for."""
+    withheld: tuple[str, ...] = ()
+    """Names of the report's fields that Meta would not give for these rows; stored as NULL, never as 0."""
 
     def __str__(self) -> str:
         """For messages."""
         return f"{self.report.name} of account {self.account_id}, {self.since} to {self.until}"
 
 
+def slices_table(slices: Iterable[tuple[int, Slice]]) -> str:
+    """Slices and their numbers as a table expression `(slice, account_id, since, until, collected_at)`."""
+    rows = ", ".join(
+        f"({number}, {literal(part.account_id)}, {literal(part.since)}, {literal(part.until)}, {literal(part.collected_at)})"
+        for number, part in slices
+    )
+    return f"(VALUES {rows}) AS v({SLICE}, account_id, since, until, collected_at)"
+
+
+class StagingError(Exception):
+    """Pages of a slice hold something that cannot be a row of its report; the message says what."""
+
+    def __init__(self, part: Slice, reason: str) -> None:
+        super().__init__(f"{part}: {reason}")
+        self.part = part
+
+
+@dataclass(frozen=True)
+class RowFiles:
+    """Typed rows of some slices of one report, in Parquet files, each row with the number of its slice.
+
+    Rows of slices that failed may be among them, and are never to be stored.
+    """
+
+    facts: tuple[Path, ...] = ()
+    actions: tuple[Path, ...] = ()
+
+
 @dataclass(frozen=True)
 class Staged:
-    """A slice as typed rows in Parquet files."""
+    """A slice as typed rows."""
 
     part: Slice
-    facts: tuple[Path, ...]
-    actions: tuple[Path, ...]
+    number: int
+    """Marks its rows in the files."""
+    files: RowFiles
+    """Shared with the slices that were read together with it."""
     rows: int
     repeats: int = 0
     """Rows that came on two pages; one of each was kept."""
 
 
-@dataclass
-class Draft:
-    """A slice whose pages are still coming."""
+@dataclass(frozen=True)
+class _Draft:
+    """A slice that is not read yet."""
 
+    number: int
     part: Slice
-    pages: list[Path] = field(default_factory=list)
-    """Pages that wait to be read with others."""
+    pages: tuple[PageFile, ...]
+    size: int
+
+    @property
+    def givens(self) -> set[Given]:
+        """The groups of fields in which it came."""
+        report, withheld = self.part.report, self.part.withheld
+        return {given_fields(report, asked, withheld) for asked in {page.fields for page in self.pages}}
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every page has all fields."""
+        return self.givens <= {self.part.report.fields}
+
+
+@dataclass
+class _Pool:
+    """Slices of one report that wait to be read together."""
+
+    drafts: list[_Draft] = field(default_factory=list)
     size: int = 0
-    facts: list[Path] = field(default_factory=list)
-    actions: list[Path] = field(default_factory=list)
-    rows: int = 0
+    pages: int = 0
+
+    def add(self, draft: _Draft) -> None:
+        self.drafts.append(draft)
+        self.size += draft.size
+        self.pages += len(draft.pages)
+
+    def has_room_for(self, draft: _Draft) -> bool:
+        return self.size + draft.size <= BYTES_AT_ONCE and self.pages + len(draft.pages) <= PAGES_AT_ONCE
+
+    @property
+    def is_full(self) -> bool:
+        return self.size >= BYTES_AT_ONCE or self.pages >= PAGES_AT_ONCE
 
 
 class Staging:
-    """Reads slices with an in-memory database of its own; pages are read as soon as enough of them have come."""
+    """Reads slices with an in-memory database of its own, as soon as there are enough of them to be worth it."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         """Name the folder into which the typed rows go; it must exist."""
+        # A second thread takes 40 MB more, and is no quicker: it waits for the first one, or for the processor.
+        connection.execute("SET threads = 1")
         self._connection = connection
         self._folder = folder
         self._files = 0
+        self._drafts: list[_Draft] = []
+        self._pools: dict[tuple[str, bool], _Pool] = {}
+        self._outcomes: dict[int, Staged | StagingError] = {}
 
-    def stage(self, part: Slice, pages: Iterable[Path]) -> Staged:
-        """Read the pages of one slice, each a file with a JSON array of rows.
+    def add(self, part: Slice, pages: Sequence[PageFile]) -> None:
+        """Take a slice of which all pages have come; they must stay in place until everything is finished."""
+        draft = _Draft(next(_NUMBERS), part, tuple(pages), sum(page.path.stat().st_size for page in pages))
+        self._drafts.append(draft)
+        name = (part.report.name, draft.is_whole)
+        if name in self._pools and not self._pools[name].has_room_for(draft):
+            self._read_pool(name)
+        pool = self._pools.setdefault(name, _Pool())
+        pool.add(draft)
+        if pool.is_full:
+            self._read_pool(name)
 
-        Raises:
-            StagingError: A page cannot be read, or holds rows that were not asked for.
+    def finish(self) -> list[Staged | StagingError]:
+        """Read what is left; call once.
+
+        Returns:
+            What became of each slice, in the order in which they were added. Pages that cannot be read, and rows that were
+            not asked for, are the failure of their own slice alone.
         """
-        draft = Draft(part)
-        for page in pages:
-            self.add(draft, page)
-        return self.finish(draft)
+        for name in list(self._pools):
+            self._read_pool(name)
+        return [self._outcomes[draft.number] for draft in self._drafts]
 
-    def add(self, draft: Draft, page: Path) -> None:
-        """Take a page of a slice; it must stay in place until the slice is finished.
+    def _read_pool(self, name: tuple[str, bool]) -> None:
+        self._stage(self._pools.pop(name).drafts)
 
-        Raises:
-            StagingError: As `stage`.
-        """
-        draft.pages.append(page)
-        draft.size += page.stat().st_size
-        if draft.size >= BYTES_AT_ONCE:
-            self._flush(draft)
-
-    def finish(self, draft: Draft) -> Staged:
-        """All pages have come.
-
-        Raises:
-            StagingError: As `stage`.
-        """
-        self._flush(draft)
-        return self._without_repeats(Staged(draft.part, tuple(draft.facts), tuple(draft.actions), draft.rows))
-
-    def _flush(self, draft: Draft) -> None:
-        if not draft.pages:
-            return
-        part = draft.part
-        self._read_pages(part, draft.pages)
-        draft.facts.append(self._copy(self._facts(part)))
-        if part.report.action_fields:
-            draft.actions.append(self._copy(self._actions(part)))
-        draft.rows += self._count(f"SELECT count(*) FROM {_RAW}")
-        self._connection.execute(f"DROP TABLE {_RAW}")
-        draft.pages, draft.size = [], 0
-
-    def _read_pages(self, part: Slice, pages: Sequence[Path]) -> None:
+    def _stage(self, drafts: Sequence[_Draft]) -> None:
+        """Read slices of one report together; where that fails, in halves, until those that are to blame are alone."""
         try:
-            self._read(part.report, pages, typed=True)
-        except _UNREADABLE:
-            try:
-                self._read(part.report, pages, typed=False)
-            except _UNREADABLE as error:
-                raise StagingError(f"{part}: a page cannot be read ({str(error).splitlines()[0]}).") from None
-        self._check(part)
+            self._outcomes |= _Batch(self._connection, drafts, self._next_file).read()
+        except UnreadablePageError as error:
+            if len(drafts) == 1:
+                (draft,) = drafts
+                reason = f"a page cannot be read ({error})."
+                self._outcomes[draft.number] = StagingError(draft.part, reason)
+                return
+            middle = len(drafts) // 2
+            self._stage(drafts[:middle])
+            self._stage(drafts[middle:])
+
+    def _next_file(self) -> Path:
+        self._files += 1
+        return self._folder / f"rows-{self._files:06d}.parquet"
+
+
+class _Batch:
+    """Slices of one report that are read together: all of them came whole, or all in parts of their fields."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, drafts: Sequence[_Draft], next_file: Callable[[], Path]
+    ) -> None:
+        self._connection = connection
+        self._drafts = drafts
+        self._next_file = next_file
+        self._report = drafts[0].part.report
+        self._is_whole = drafts[0].is_whole
+        self._givens = sorted({given for draft in drafts for given in draft.givens})
+        self._parts = parts_by_field(self._report, self._givens)
+
+    def read(self) -> dict[int, Staged | StagingError]:
+        """Read all pages; what became of each slice, by its number.
+
+        Raises:
+            UnreadablePageError: A page cannot be read; it is not known of which slice.
+        """
+        self._name_slices()
+        facts, actions, problems = self._read_pages()
+        key = (SLICE, *self._report.key)
+        if self._is_whole:
+            facts, repeats = self._distinct(facts, key)
+        else:
+            facts, repeats = self._distinct(facts, (*key, PART))
+            facts = [self._copy(joined_query(self._report, facts, self._parts))] if facts else []
+        actions, _ = self._distinct(actions, (SLICE, *ACTIONS_KEY))
+        rows = self._by_slice(f"SELECT {SLICE}, count(*) FROM {parquet(facts)} GROUP BY {SLICE}") if facts else {}
+        files = RowFiles(tuple(facts), tuple(actions))
+        outcomes: dict[int, Staged | StagingError] = {
+            each.number: Staged(each.part, each.number, files, rows.get(each.number, 0), repeats.get(each.number, 0))
+            for each in self._drafts
+        }
+        return outcomes | {
+            each.number: StagingError(each.part, problems[each.number])
+            for each in self._drafts
+            if each.number in problems
+        }
+
+    def _name_slices(self) -> None:
+        slices = slices_table([(draft.number, draft.part) for draft in self._drafts])
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {SLICES} AS FROM {slices}")
+
+    def _read_pages(self) -> tuple[list[Path], list[Path], dict[int, str]]:
+        """Facts, or the values of their parts; actions; and what is wrong with slices, by number."""
+        facts: list[Path] = []
+        actions: list[Path] = []
+        problems: dict[int, str] = {}
+        for pages in self._chunks():
+            with telling_unreadable():
+                read_pages(self._connection, self._report, pages)
+                problems |= wrong_rows(self._connection, self._report)
+                facts.append(self._copy((facts_query if self._is_whole else part_rows_query)(self._report)))
+                if self._report.action_fields:
+                    actions.append(self._copy(actions_query(self._report, None if self._is_whole else self._parts)))
+        forget_pages(self._connection)
+        return facts, actions, problems
+
+    def _chunks(self) -> Iterator[list[Page]]:
+        """The pages, as many at a time as are read together."""
+        chunk: list[Page] = []
+        size = 0
+        for draft in self._drafts:
+            for page in draft.pages:
+                given = given_fields(self._report, page.fields, draft.part.withheld)
+                chunk.append(Page(page.path, draft.number, self._givens.index(given)))
+                size += page.path.stat().st_size
+                if size >= BYTES_AT_ONCE or len(chunk) >= PAGES_AT_ONCE:
+                    yield chunk
+                    chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _distinct(self, files: list[Path], key: Sequence[str]) -> tuple[list[Path], dict[int, int]]:
+        """One row a key, and how many more there were, by number of the slice."""
+        if not files:
+            return files, {}
+        rows, names = parquet(files), ", ".join(key)
+        # Hashes are several times quicker to count than keys of text; equal hashes are only a reason to look closer.
+        hashes = self._connection.execute(f"SELECT count(*) - count(DISTINCT hash({names})) FROM {rows}").fetchone()
+        if hashes == (0,):
+            return files, {}
+        repeats = self._by_slice(
+            f"SELECT {SLICE}, sum(n - 1)::BIGINT FROM (SELECT {names}, count(*) AS n FROM {rows} GROUP BY {names} HAVING n > 1) "
+            f"GROUP BY {SLICE}"
+        )
+        return [self._copy(f"SELECT * FROM {rows} QUALIFY row_number() OVER (PARTITION BY {names}) = 1")], repeats
+
+    def _by_slice(self, statement: str) -> dict[int, int]:
+        return dict(self._connection.execute(statement).fetchall())
 
     def _copy(self, query: str) -> Path:
-        self._files += 1
-        file = self._folder / f"rows-{self._files:06d}.parquet"
-        self._connection.execute(f"COPY ({query}) TO {literal(str(file))} (FORMAT parquet, COMPRESSION lz4_raw)")
+        file = self._next_file()
+        self._connection.execute(f"COPY ({query}) TO {literal(file)} (FORMAT parquet, COMPRESSION lz4_raw)")
         return file
-
-    def _facts(self, part: Slice) -> str:
-        values = [f'{_stored_value(field)} AS "{field.name}"' for field in part.report.column_fields]
-        return f"SELECT {', '.join(values)}, {literal(part.collected_at)} AS {CHANGED_AT} FROM {_RAW}"
-
-    def _actions(self, part: Slice) -> str:
-        entity = part.report.level.id_field
-        lists = " UNION ALL ".join(
-            f"SELECT account_id, {entity} AS entity_id, date_start, '{field.name}' AS field, unnest(\"{field.name}\") AS a "
-            f'FROM {_RAW} WHERE "{field.name}" IS NOT NULL'
-            for field in part.report.action_fields
-        )
-        asked = set(part.report.windows)
-        values = [
-            f'a."{name}" AS "{windows()[name].column}"'
-            if name in asked
-            else f'NULL::{DECIMAL} AS "{windows()[name].column}"'
-            for name in default_windows()
-        ]
-        return (
-            f"SELECT '{part.report.level}' AS level, account_id, entity_id, date_start, field, a.action_type AS action_type, "
-            f'a."value" AS "value", {", ".join(values)}, {literal(part.collected_at)} AS {CHANGED_AT} '
-            f"FROM ({lists}) WHERE a.action_type IS NOT NULL"
-        )
-
-    def _without_repeats(self, staged: Staged) -> Staged:
-        """Keep one of the rows that came on two pages."""
-        facts, repeats = self._distinct(staged.facts, fact_table(staged.part.report).key)
-        actions, _ = self._distinct(staged.actions, actions_table().key)
-        return replace(staged, facts=facts, actions=actions, rows=staged.rows - repeats, repeats=repeats)
-
-    def _distinct(self, files: tuple[Path, ...], key: Sequence[str]) -> tuple[tuple[Path, ...], int]:
-        if not files:
-            return files, 0
-        rows = parquet(files)
-        names = ", ".join(key)
-        # Hashes are several times quicker to count than keys of text; equal hashes are only a reason to look closer.
-        if not self._count(f"SELECT count(*) - count(DISTINCT hash({names})) FROM {rows}"):
-            return files, 0
-        before = self._count(f"SELECT count(*) FROM {rows}")
-        file = self._copy(f"SELECT * FROM {rows} QUALIFY row_number() OVER (PARTITION BY {names}) = 1")
-        return (file,), before - self._count(f"SELECT count(*) FROM {parquet((file,))}")
-
-    def _count(self, statement: str) -> int:
-        row = self._connection.execute(statement).fetchone()
-        return int(row[0]) if row else 0
-
-    def _read(self, report: Report, files: Sequence[Path], *, typed: bool) -> None:
-        types = {
-            field.name: _json_type(field, report, typed=typed)
-            for field in (*report.column_fields, *report.action_fields)
-        }
-        columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
-        values = [_read_value(field, report, typed=typed) for field in (*report.column_fields, *report.action_fields)]
-        names = ", ".join(literal(str(file)) for file in files)
-        self._connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE {_RAW} AS SELECT {', '.join(values)} FROM read_json([{names}], "
-            f"columns = {{{columns}}}, format = 'array', maximum_object_size = {_MAX_OBJECT_BYTES})"
-        )
-
-    def _check(self, part: Slice) -> None:
-        """Rows that were not asked for are a sign of a wrong request or a wrong answer: never store them."""
-        entity = part.report.level.id_field
-        row = self._connection.execute(
-            f"SELECT count(*), min(account_id), min(date_start), max(date_start), count(*) FILTER ({entity} IS NULL) "
-            f"FROM {_RAW} WHERE account_id IS DISTINCT FROM {literal(part.account_id)} OR {entity} IS NULL "
-            f"OR date_start IS NULL OR date_start NOT BETWEEN {literal(part.since)} AND {literal(part.until)}"
-        ).fetchone()
-        if row and row[0]:
-            raise StagingError(
-                f"{part}: Meta answered {row[0]} rows that were not asked for "
-                f"(account {row[1]}, days {row[2]} to {row[3]}, {row[4]} without an id)."
-            )
-
-
-def _json_type(field: Field, report: Report, *, typed: bool) -> str:
-    if field.kind is Kind.ACTIONS:
-        number = DECIMAL if typed else "VARCHAR"
-        numbers = ", ".join(f'"{name}" {number}' for name in ("value", *report.windows))
-        return f"STRUCT(action_type VARCHAR, {numbers})[]"
-    # Dates are read as text, since the typed reader takes "2026-10-1x" for a date.
-    if not typed or field.kind is Kind.TEXT:
-        return "VARCHAR"
-    return "BIGINT" if field.unit is Unit.COUNT else DECIMAL
-
-
-def _read_value(field: Field, report: Report, *, typed: bool) -> str:
-    name = f'"{field.name}"'
-    if field.unit is Unit.DATE:
-        return f"CAST({name} AS DATE) AS {name}"
-    if typed or field.kind is Kind.TEXT:
-        return name
-    if field.kind is Kind.ACTIONS:
-        keys = ("value", *report.windows)
-        numbers = ", ".join(f""""{key}" := CAST(nullif(a."{key}", '') AS {DECIMAL})""" for key in keys)
-        return f"[struct_pack(action_type := a.action_type, {numbers}) FOR a IN {name}] AS {name}"
-    return f"CAST(nullif({name}, '') AS {'BIGINT' if field.unit is Unit.COUNT else DECIMAL}) AS {name}"
-
-
-def _stored_value(field: Field) -> str:
-    """Meta leaves out counts that are 0; a count that was asked for and did not come is 0, anything else is unknown."""
-    name = f'"{field.name}"'
-    return f"coalesce({name}, 0)" if field.additive else name

@@ -6,16 +6,21 @@ Collecting and staging happen before and without the warehouse; this is the only
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
+from meta_insights_pipeline.catalog.conversions import Choice
+from meta_insights_pipeline.warehouse.conversion_events import store_choices
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, WarehouseError, open_memory
-from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gap
+from meta_insights_pipeline.warehouse.history import is_thinning_due, thin_history
+from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gaps
 from meta_insights_pipeline.warehouse.publication import publish, remove_drafts
-from meta_insights_pipeline.warehouse.schema import tables
 from meta_insights_pipeline.warehouse.sql import literal
 from meta_insights_pipeline.warehouse.staging import Staged
+from meta_insights_pipeline.warehouse.views import PROGRAM_TABLES
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +42,11 @@ def write(
     *,
     run_id: str,
     source: str,
+    counted_by: Sequence[Choice] = (),
+    publish_result: bool,
     read_back: Callable[[duckdb.DuckDBPyConnection], object] = lambda _connection: None,
 ) -> Written:
-    """Merge everything in one transaction; publish if nothing is missing.
+    """Merge everything in one transaction; publish if told to. Once a day the history is thinned, too.
 
     Args:
         warehouse: The pipeline's own file.
@@ -48,6 +55,8 @@ def write(
         gaps: What could not be.
         run_id: Written beside each covered day.
         source: `live` or `stub`.
+        counted_by: Which action type counts each event from now on; empty: as before.
+        publish_result: Whether readers get a copy of the result.
         read_back: Called with a connection to the merged warehouse before it is closed.
 
     Raises:
@@ -58,20 +67,23 @@ def write(
         remove_drafts(snapshot)
         with warehouse.attached(connection):
             connection.execute("BEGIN")
-            _claim(connection, warehouse, source)
-            written.counts = merge_slices(connection, staged, run_id)
-            for gap in gaps:
-                record_gap(connection, gap, run_id)
+            claim(connection, warehouse, source)
+            if counted_by:
+                store_choices(connection, ALIAS, counted_by)
+            with TemporaryDirectory(dir=warehouse.temporary, prefix="merge-") as folder:
+                written.counts = merge_slices(connection, staged, run_id, Path(folder))
+            record_gaps(connection, gaps, run_id)
             connection.execute("COMMIT")
+            _thin(connection)
             read_back(connection)
             connection.execute(f"CHECKPOINT {ALIAS}")
-        if not gaps:
+        if publish_result:
             publish(warehouse.path, snapshot)
             written.published = True
     return written
 
 
-def _claim(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, source: str) -> None:
+def claim(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, source: str) -> None:
     """Keep simulated numbers and real ones apart: real ones replace simulated ones whole, and never the other way round.
 
     Raises:
@@ -89,8 +101,25 @@ def _claim(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, source: 
         )
     else:
         log.warning("The simulated rows of stub mode in %s are removed, since live ones come now.", warehouse.path)
-        for table in tables():
-            connection.execute(f'DELETE FROM {ALIAS}."{table.name}"')
-        for book in ("coverage", "missing", "source"):
-            connection.execute(f"DELETE FROM {ALIAS}.pipeline.{book}")
+        _empty(connection)
         connection.execute(f"INSERT INTO {ALIAS}.pipeline.source VALUES ({literal(source)})")
+
+
+def _empty(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove every row of every table, and leave the schema."""
+    names = connection.execute(
+        f"SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = {literal(ALIAS)} "
+        f"AND table_name NOT IN ({', '.join(map(literal, ('schema_version', *PROGRAM_TABLES)))})"
+    ).fetchall()
+    for schema, table in names:
+        connection.execute(f'DELETE FROM {ALIAS}."{schema}"."{table}"')
+
+
+def _thin(connection: duckdb.DuckDBPyConnection) -> None:
+    """Thin the history if a day has passed since the last time."""
+    now = datetime.now(UTC)
+    if is_thinning_due(connection, now):
+        connection.execute("BEGIN")
+        removed = thin_history(connection, now)
+        connection.execute("COMMIT")
+        log.info("%d superseded versions of rows were thinned away.", removed)

@@ -34,10 +34,11 @@ def test_no_breakdown_is_no_problem() -> None:
         assert breakdown_problems((), level, TODAY) == []
 
 
-def test_every_permitted_set_may_be_asked_for_in_any_order_at_every_level() -> None:
+def test_every_permitted_set_may_be_asked_for_in_any_order_at_every_level_that_has_it() -> None:
     for names in permitted_sets():
+        highest = max(breakdowns()[name].level.depth for name in names)
         for order in itertools.permutations(names):
-            for level in Level:
+            for level in list(Level)[highest:]:
                 assert breakdown_problems(order, level, TODAY) == []
 
 
@@ -60,8 +61,6 @@ def test_dma_was_not_gone_the_day_before() -> None:
 @pytest.mark.parametrize(
     "names",
     [
-        ["platform_position"],
-        ["impression_device"],
         ["age", "gender", "country"],
         ["age", "country"],
         ["image_asset", "title_asset"],
@@ -70,7 +69,41 @@ def test_dma_was_not_gone_the_day_before() -> None:
 )
 def test_breakdowns_that_do_not_go_together_are_told(names: list[str]) -> None:
     (problem,) = breakdown_problems(names, Level.AD, TODAY)
-    assert problem == f"Meta does not permit the breakdowns {', '.join(names)} together."
+    quoted = ", ".join(f"{name!r}" for name in names)
+    assert problem == f"Meta does not permit the breakdowns {quoted} together; make a report of each."
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (
+            ["platform_position"],
+            "Meta does not give 'platform_position' without 'publisher_platform'; ask for them together.",
+        ),
+        (
+            ["impression_device"],
+            "Meta does not give 'impression_device' without 'publisher_platform'; ask for them together.",
+        ),
+        (["app_id"], "Meta does not give 'app_id' without 'skan_conversion_id'; ask for them together."),
+        (["rule_set_id"], "Meta does not give the breakdown 'rule_set_id'; leave it out."),
+    ],
+)
+def test_a_breakdown_that_is_not_given_alone_is_told_with_what_it_needs(names: list[str], sentence: str) -> None:
+    assert breakdown_problems(names, Level.AD, TODAY) == [sentence]
+
+
+@pytest.mark.parametrize("name", ["age", "zip", "media_type", "mmm", "product_brand_breakdown", "title_asset"])
+def test_most_breakdowns_may_be_asked_for_alone(name: str) -> None:
+    assert breakdown_problems([name], Level.AD, TODAY) == []
+
+
+def test_each_part_of_a_creative_goes_with_age_and_gender_and_with_no_other_part() -> None:
+    parts = [name for name, breakdown in breakdowns().items() if breakdown.group == "asset"]
+    assert len(parts) == 8
+    for part in parts:
+        assert breakdown_problems([part, "age", "gender"], Level.AD, TODAY) == []
+        assert breakdown_problems([part, "country"], Level.AD, TODAY) != []
+    assert breakdown_problems(parts[:2], Level.AD, TODAY) != []
 
 
 def test_the_position_goes_with_its_platform() -> None:
@@ -108,6 +141,15 @@ def test_breakdowns_may_come_as_any_iterable() -> None:
 )
 def test_a_breakdown_knows_how_far_back_it_is_given(name: str, months: int) -> None:
     assert breakdowns()[name].history_months == months
+
+
+def test_marketing_mix_data_comes_in_asynchronous_reports_only() -> None:
+    assert {name for name, breakdown in breakdowns().items() if breakdown.async_only} == {"mmm"}
+
+
+def test_a_breakdown_that_went_with_a_version_is_told_with_its_successor() -> None:
+    expected = "Meta removed the breakdown 'comscore_market_code' with v24.0; use the breakdown 'comscore_market'."
+    assert breakdown_problems(["comscore_market_code"], Level.AD, TODAY) == [expected]
 
 
 def test_the_breakdowns_that_an_account_must_enable_first_are_known() -> None:

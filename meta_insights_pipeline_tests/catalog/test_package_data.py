@@ -13,9 +13,11 @@ PACKAGE = "meta_insights_pipeline"
 LOAD = """
 from meta_insights_pipeline.catalog.breakdowns import breakdowns, permitted_sets
 from meta_insights_pipeline.catalog.fields import insights_fields
+from meta_insights_pipeline.catalog.versions import version_changes
 from meta_insights_pipeline.catalog.windows import windows
 from meta_insights_pipeline.graph_api.errors import known_errors
-print(len(breakdowns()), len(permitted_sets()), len(insights_fields()), len(windows()), len(known_errors()))
+tables = breakdowns(), permitted_sets(), insights_fields(), version_changes(), windows(), known_errors()
+print(*map(len, tables))
 """
 
 
@@ -37,9 +39,14 @@ def test_the_data_files_load_whatever_the_current_folder_is(tmp_path: Path) -> N
 
 def test_every_data_file_is_one_that_the_code_reads() -> None:
     assert _data_files() == [
+        "catalog/data/api_versions.csv",
         "catalog/data/breakdown_rules.toml",
         "catalog/data/breakdowns.csv",
+        "catalog/data/conversions.toml",
+        "catalog/data/entity_fields.csv",
         "catalog/data/insights_fields.csv",
+        "catalog/data/limits.toml",
+        "catalog/data/version_changes.csv",
         "catalog/data/windows.csv",
         "graph_api/data/error_codes.csv",
     ]

@@ -233,8 +233,16 @@ def test_without_the_statuses_rows_of_deleted_entities_would_be_missing(
         ({"level": Level.ACCOUNT, "fields": ("ad_name",)}, "'ad_name' is not available at account level."),
         ({"level": Level.CAMPAIGN, "fields": ("attribution_setting",)}, "'attribution_setting' is not available at "),
         ({"breakdowns": ("shoe_size",)}, "Meta has no breakdown 'shoe_size'."),
-        ({"breakdowns": ("platform_position",)}, "Meta does not permit the breakdowns platform_position together."),
+        (
+            {"breakdowns": ("platform_position",)},
+            "Meta does not give 'platform_position' without 'publisher_platform'; ask for them together.",
+        ),
         ({"breakdowns": ("dma",)}, "dma"),
+        (
+            {"fields": ("product_brand",)},
+            "Meta removed the field 'product_brand' with v24.0; use the breakdown 'product_brand_breakdown'.",
+        ),
+        ({"fields": ("product_name",)}, "Meta removed the field 'product_name' with v24.0; leave it out."),
         ({"level": Level.ACCOUNT, "breakdowns": ("image_asset",)}, "'image_asset' is not available at account level."),
     ],
 )

@@ -22,6 +22,7 @@ def test_the_windows_that_are_asked_for_by_default_are_those_with_data() -> None
 def test_the_long_windows_after_a_view_are_empty_and_not_asked_for(name: str) -> None:
     window = windows()[name]
     assert window.empty_since == date(2026, 1, 12)
+    assert window.successor == "1d_view"
     assert not window.daily_default
     assert name not in default_windows()
 

@@ -6,7 +6,15 @@ from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
 from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
-from meta_insights_pipeline.collector.plan import PAGE_ROWS, PART_ROWS, plan, unseen_accounts
+from meta_insights_pipeline.collector.lessons import Size
+from meta_insights_pipeline.collector.plan import (
+    PAGE_ROWS,
+    PART_ROWS,
+    estimate,
+    expected_rows,
+    plan,
+    unseen_accounts,
+)
 
 NOW = datetime(2026, 11, 22, 14, tzinfo=UTC)
 BERLIN = AdAccount("1", "Shop", "EUR", "Europe/Berlin")
@@ -54,10 +62,39 @@ def test_an_account_in_which_no_day_has_begun_is_left_out() -> None:
     assert {task.account.id for task in plan([BERLIN, SYDNEY], ADS, only_tomorrow, NOW, {})} == {"2"}
 
 
-def test_the_size_of_an_account_is_asked_for_only_before_a_long_range_and_when_it_is_unknown() -> None:
+def test_a_short_range_of_an_account_of_unknown_size_is_asked_for_directly() -> None:
+    short = DayRange(date(2026, 11, 21), date(2026, 11, 22))
+    assert all(task.direct for task in plan([BERLIN], DEEP, short, NOW, {}))
+
+
+def test_what_meta_refused_before_is_not_asked_for_in_that_size_again() -> None:
+    tasks = plan([BERLIN, SYDNEY], ADS, MONTH, NOW, {}, {("1", "ad_insights"): Size(10)})
+    assert [task.days.count for task in tasks if task.account == BERLIN] == [10, 10, 9]
+    assert [task.days.count for task in tasks if task.account == SYDNEY] == [29]
+
+
+def test_the_size_of_an_account_is_asked_for_only_before_a_long_range_and_where_it_is_unknown() -> None:
     short = DayRange(date(2026, 11, 21), date(2026, 11, 22))
     known = {("1", report.name): 10.0 for report in DEEP}
-    assert unseen_accounts([BERLIN, SYDNEY], DEEP, MONTH, known) == [SYDNEY]
+    assert unseen_accounts([BERLIN, SYDNEY], ADS, MONTH, known) == [(SYDNEY, Level.AD)]
+    assert unseen_accounts([BERLIN], DEEP, MONTH, {}) == [
+        (BERLIN, Level.CAMPAIGN),
+        (BERLIN, Level.ADSET),
+        (BERLIN, Level.AD),
+    ]
     assert unseen_accounts([BERLIN], DEEP, short, {}) == []
-    above = reports_of_levels([Level.ACCOUNT, Level.CAMPAIGN, Level.ADSET])
-    assert unseen_accounts([BERLIN], above, MONTH, {}) == []
+    assert unseen_accounts([BERLIN], reports_of_levels([Level.ACCOUNT]), MONTH, {}) == []
+
+
+def test_numbers_of_running_entities_are_the_rows_of_a_day() -> None:
+    counts = {("1", Level.CAMPAIGN): 10, ("1", Level.AD): 500}
+    assert expected_rows(counts, DEEP) == {("1", "campaign_insights"): 10.0, ("1", "ad_insights"): 500.0}
+
+
+def test_28_days_of_three_levels_of_500_ads_are_planned_at_no_more_than_45_calls() -> None:
+    days = DayRange(date(2026, 10, 25), date(2026, 11, 22))
+    rows = {("1", "campaign_insights"): 10.0, ("1", "adset_insights"): 50.0, ("1", "ad_insights"): 500.0}
+    calls = estimate(plan([BERLIN], DEEP, days, NOW, rows))
+    assert calls == {"insights_page": 1, "report_submit": 2, "report_poll": 4, "report_page": 29 + 3}
+    # The list of accounts and the three sizes come on top.
+    assert sum(calls.values()) + 4 <= 45

@@ -8,9 +8,12 @@ import yaml
 from dagster_duckdb import DuckDBResource
 
 from meta_insights_pipeline.definitions import defs
-from meta_insights_pipeline.warehouse.inspection import CHECKS
+from meta_insights_pipeline.defs.assets import INSIGHTS_CHECKS
+from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
 
-ASSETS = {"account_insights", "campaign_insights", "adset_insights", "ad_insights", "insight_actions"}
+INSIGHTS = {"account_insights", "campaign_insights", "adset_insights", "ad_insights", "insight_actions"}
+ENTITIES = {"ad_accounts", "campaigns", "adsets", "ads", "creatives"}
+MARTS = {"account_report", "campaign_report", "adset_report", "ad_report"}
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +27,7 @@ def test_everything_loads_with_nothing_set() -> None:
 
 def test_the_graph_of_assets_jobs_and_schedules_has_the_promised_names() -> None:
     loaded = defs()
-    assert set(specs()) == ASSETS
+    assert set(specs()) == INSIGHTS | ENTITIES | MARTS
     assert loaded.resolve_job_def("sync_insights").name == "sync_insights"
     schedule = loaded.resolve_schedule_def("sync_every_30_minutes")
     assert schedule.cron_schedule == "*/30 * * * *"
@@ -34,14 +37,21 @@ def test_the_graph_of_assets_jobs_and_schedules_has_the_promised_names() -> None
 def test_every_asset_says_what_it_is() -> None:
     for name, spec in specs().items():
         assert spec.description
-        assert spec.group_name == "meta_insights"
+        assert spec.group_name == ("marts" if name in MARTS else "meta_insights")
         assert spec.owners
-        assert spec.kinds == {"duckdb", "python"}
+        assert spec.kinds == {"duckdb", "sql" if name in MARTS else "python"}
         assert spec.tags["source"] == "meta"
         schema = spec.metadata["dagster/column_schema"]
         assert isinstance(schema, dg.TableSchema)
         assert all(column.description for column in schema.columns), name
-        assert {"account_id", "date_start"} <= {column.name for column in schema.columns}
+        columns = {column.name for column in schema.columns}
+        assert "account_id" in columns
+        assert ("date_start" in columns) == (name in INSIGHTS | MARTS)
+
+
+def test_insights_are_partitioned_by_day_and_entities_are_not() -> None:
+    for name, spec in specs().items():
+        assert isinstance(spec.partitions_def, dg.DailyPartitionsDefinition) == (name in INSIGHTS), name
 
 
 def test_every_asset_has_every_check() -> None:
@@ -50,7 +60,8 @@ def test_every_asset_has_every_check() -> None:
         for checks_definition in defs().resolve_asset_graph().assets_defs
         for spec in checks_definition.check_specs
     }
-    assert checks == {(asset, check) for asset in ASSETS for check in CHECKS}
+    expected = {(asset, check) for asset in INSIGHTS for check in INSIGHTS_CHECKS}
+    assert checks == expected | {(asset, check) for asset in ENTITIES for check in ENTITY_CHECKS}
 
 
 def test_all_entry_points_name_the_same_code_location() -> None:

@@ -8,7 +8,8 @@ import dagster as dg
 from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.schedules import sync_every_30_minutes
-from meta_insights_pipeline.sync import AccountBook, alive
+from meta_insights_pipeline.home_files import AccountBook
+from meta_insights_pipeline.life import alive
 
 TICK = datetime(2026, 11, 22, 14, 30, tzinfo=UTC)
 

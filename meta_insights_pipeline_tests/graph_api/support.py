@@ -3,10 +3,12 @@
 import hashlib
 import hmac
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from meta_insights_pipeline.graph_api.client import GraphApi, read_object
@@ -43,18 +45,47 @@ class Tapped(Simulator):
         return super().handle(request)
 
 
+class SharedClock:
+    """The simulator's own time: when the client waits, it passes there at once; every wait is written down."""
+
+    def __init__(self, simulated: SimulatedClock) -> None:
+        self.waits: list[float] = []
+        self._simulated = simulated
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        return self._simulated.now()
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.waits.append(seconds)
+        self._simulated.advance(timedelta(seconds=seconds))
+        # Whoever waits for another thread lets it work.
+        time.sleep(0.0005)
+
+
 @dataclass
 class Talk:
     """A client, the simulator behind it, and how long the client wanted to wait before each further call."""
 
     api: GraphApi
     simulator: Tapped
-    waits: list[float] = field(default_factory=list)
+    clock: SharedClock
+
+    @property
+    def waits(self) -> list[float]:
+        """Seconds of every wait."""
+        return self.clock.waits
 
     @property
     def account(self) -> str:
         """The node of the first ad account."""
-        return f"act_{self.simulator.world.accounts[0].id}"
+        return f"act_{self.account_id}"
+
+    @property
+    def account_id(self) -> str:
+        """The bare id of the first ad account."""
+        return self.simulator.world.accounts[0].id
 
     @property
     def calls(self) -> int:
@@ -71,7 +102,8 @@ class Talk:
 
     def pages(self, parameters: Mapping[str, str]) -> list[Page]:
         """Every page of an insights call on the first account."""
-        return list(follow_pages(self.api, f"{self.account}/insights", parameters, kind="insights_page"))
+        path = f"{self.account}/insights"
+        return list(follow_pages(self.api, path, parameters, kind="insights_page", account=self.account_id))
 
 
 @contextmanager
@@ -86,21 +118,22 @@ def talk(
     simulator: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Iterator[Talk]:
-    """Open a client on a simulator with a clock that stands still, in this process or over HTTP.
+    """Open a client on a simulator whose clock moves only when the client waits, in this process or over HTTP.
 
     No test waits: the client's waits are written down instead, and its jitter is 0 unless given.
     """
-    waits: list[float] = []
-    options = {"sleep": waits.append, "jitter": lambda: 0.0, **options}
+    simulated = SimulatedClock(NOW)
+    clock = SharedClock(simulated)
+    options = {"clock": clock, "jitter": lambda: 0.0, **options}
     common = {"version": version, "access_token": token, "app_secret": app_secret, **options}
-    tapped = Tapped(world, SimulatedClock(NOW), **(simulator or {}))
+    tapped = Tapped(world, simulated, **(simulator or {}))
     if served:
         with SimulatorServer(tapped, compress=compress) as server, GraphApi(base_url=server.url, **common) as api:
-            yield Talk(api, tapped, waits)
+            yield Talk(api, tapped, clock)
     else:
         adapter = SimulatorAdapter(tapped)
         with GraphApi(base_url=tapped.base_url, adapter=adapter, **common) as api:
-            yield Talk(api, tapped, waits)
+            yield Talk(api, tapped, clock)
 
 
 def failure(call: Callable[[], object]) -> GraphApiError:

@@ -7,6 +7,7 @@ import http.server
 import json
 import logging
 import socket
+import sqlite3
 import threading
 import time
 import traceback
@@ -30,13 +31,15 @@ from meta_insights_pipeline.graph_api.errors import (
 from meta_insights_pipeline.graph_api.paging import read_page
 from meta_insights_pipeline.graph_api.report_runs import submit
 from meta_insights_pipeline.graph_api.retry import RetryPolicy
-from meta_insights_pipeline.simulator import SimRequest, World
+from meta_insights_pipeline.simulator import SimRequest, SimulatedClock, World
 from meta_insights_pipeline_tests.graph_api.support import (
     APP_SECRET,
+    NOW,
     ONCE,
     PROOF,
     TOKEN,
     VERSION,
+    SharedClock,
     daily,
     failure,
     rows_of,
@@ -413,18 +416,19 @@ def test_no_trouble_brings_secrets_to_light(
 def test_a_refused_connection_brings_no_secrets_to_light(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     url = f"http://127.0.0.1:{_closed_port()}"
-    waits: list[float] = []
+    clock = SharedClock(SimulatedClock(NOW))
     with GraphApi(
         base_url=url,
         version=VERSION,
         access_token=TOKEN,
         app_secret=APP_SECRET,
-        sleep=waits.append,
+        clock=clock,
         jitter=lambda: 1.0,
     ) as api:
         error = failure(lambda: api.get("me", {"fields": "id"}, kind="me", read=read_object))
-    assert waits == [1.0, 2.0, 4.0, 8.0]
-    assert len([record for record in caplog.records if record.name == CLIENT_LOG]) == 4
+    assert clock.waits == [1.0, 2.0, 4.0, 8.0]
+    levels = [record.levelname for record in caplog.records if record.name == CLIENT_LOG]
+    assert levels == 4 * ["WARNING"] + ["INFO"]
     _shows_nothing(error, caplog)
 
 
@@ -461,18 +465,36 @@ def test_a_call_that_is_made_again_is_told_with_its_reason_and_wait(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     with talk(world) as session:
-        session.simulator.faults.add("graph_error", code=4, headers={"retry-after": "7"})
+        session.simulator.faults.add("graph_error", code=4, headers={"retry-after": "4"})
         session.me()
     (record,) = caplog.records
     assert (record.name, record.levelname) == (CLIENT_LOG, "WARNING")
     text = record.getMessage()
     assert text.startswith("attempt 1: GET /me was refused: the app's limit of calls is reached. Meta says: ")
-    assert text.endswith("Remedy: wait; fewer calls at a time. Calling again in 7.0 s.")
+    assert text.endswith("Remedy: wait; fewer calls at a time. Calling again in 4.0 s.")
+
+
+def test_log_records_carry_the_trace_id_and_the_account(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, CLIENT_LOG)
+    with talk(world, version="v19.0") as session:
+        session.simulator.faults.add("graph_error", code=2, path="/act_")
+        session.simulator.faults.add("graph_error", code=200, path="/act_", skip=1)
+        path, account = session.account, session.account_id
+        error = failure(lambda: session.api.get(path, {}, kind="account", account=account, read=read_object))
+        session.simulator.faults.add("reset", path="/me$")
+        session.me()
+    version, retry, refusal, broken = (vars(record) for record in caplog.records)
+    assert version["msg"] == "%s"
+    for about in (version, retry, refusal):
+        assert about["account"] == account
+        assert about["fbtrace_id"].startswith("A")
+    assert refusal["fbtrace_id"] == error.fbtrace_id
+    assert (broken["account"], broken["fbtrace_id"]) == (None, None)
 
 
 def test_a_post_is_tried_again_as_a_get_is(world: World) -> None:
     with talk(world) as session:
-        session.simulator.faults.add("graph_error", code=17, times=2)
+        session.simulator.faults.add("graph_error", code=2, times=2)
         assert submit(session.api, session.account, daily())
         assert session.waits == [0.5, 1.0]
         assert [request.body for request in session.simulator.received] == 3 * [session.simulator.received[0].body]
@@ -551,7 +573,6 @@ def test_many_threads_share_one_client(served: bool, world: World) -> None:
     assert [{row["date_start"] for row in each} for each in found] == [{day} for day in days]
     assert [len({row["ad_id"] for row in each}) for each in found] == [8] * len(days)
     assert (counts.calls, counts.retries) == ({"insights_page": 65}, 5)
-    assert len(session.waits) == 5
 
 
 def test_a_throttle_in_one_thread_is_that_threads_alone(world: World) -> None:
@@ -592,6 +613,14 @@ def test_connections_are_kept_between_calls_and_closed_with_the_client() -> None
 
 def test_a_client_that_never_called_can_be_closed() -> None:
     GraphApi(base_url="https://graph.facebook.com", version=VERSION, access_token=TOKEN).close()
+
+
+def test_the_book_of_budgets_that_a_client_made_itself_is_closed_with_it(world: World) -> None:
+    with talk(world) as session:
+        session.me()
+        assert session.api.budget.levels()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        session.api.budget.levels()
 
 
 def test_what_an_answer_becomes_is_its_readers_matter(world: World) -> None:

@@ -14,10 +14,12 @@ from meta_insights_pipeline.graph_api.client import read_object
 from meta_insights_pipeline.graph_api.errors import (
     AuthError,
     BadRequestError,
+    BlockedError,
     GraphApiError,
     NotFoundError,
     PagingError,
     PermissionDeniedError,
+    ReportHungError,
     ReportRunError,
     RetryableError,
     TerminalError,
@@ -25,10 +27,12 @@ from meta_insights_pipeline.graph_api.errors import (
     TooMuchDataError,
     TransientError,
     TransportError,
+    closed_budget,
     error_class,
     error_from_envelope,
     known_errors,
     parse_envelope,
+    read_table,
 )
 from meta_insights_pipeline.graph_api.paging import read_page
 from meta_insights_pipeline.simulator import World
@@ -97,6 +101,58 @@ def test_every_row_of_the_table_becomes_an_error_of_its_class(row: dict[str, str
 @pytest.mark.parametrize("row", [row for row in ROWS if not row["subcode"]], ids=_name)
 def test_a_subcode_that_is_not_in_the_table_falls_back_to_its_code(row: dict[str, str]) -> None:
     assert _classified(int(row["code"]), 987_654_321) is CLASSES[row["class"]]
+
+
+HEAD = "code,subcode,class,budget,meaning,remedy\n"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=_name)
+def test_every_throttle_of_the_table_closes_a_budget_and_nothing_else_does(row: dict[str, str]) -> None:
+    assert bool(row["budget"]) is (row["class"] == "throttle")
+    assert closed_budget(*_pair(row)) == (row["budget"] or None)
+
+
+@pytest.mark.parametrize(
+    ("code", "subcode", "budget"),
+    [
+        (4, None, "app"),
+        (4, 1504022, "app"),
+        (341, None, "app"),
+        (17, None, "score"),
+        (17, 2446079, "score"),
+        (32, None, "score"),
+        (613, None, "score"),
+        (613, 1996, "score"),
+        (80000, None, "ads_insights"),
+        (80000, 2446079, "ads_insights"),
+        (80003, 2446079, "custom_audience"),
+        (80004, 2446079, "ads_management"),
+        (80050, None, None),
+        (190, None, None),
+        (None, None, None),
+    ],
+)
+def test_a_throttle_closes_the_budget_of_its_code(code: int | None, subcode: int | None, budget: str | None) -> None:
+    assert closed_budget(code, subcode) == budget
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "code,subcode,class,meaning,remedy\n17,,throttle,much,wait\n",
+        HEAD + "17,,throttle,,too much,wait\n",
+        HEAD + "190,,auth,score,too much,wait\n",
+        HEAD + "17,,throtle,score,too much,wait\n",
+        HEAD + "17,,throttle,score,too much\n",
+        HEAD + "17,,throttle,score,too much,wait,again\n",
+        HEAD + "17,,throttle,score,too much,wait\n17,,throttle,score,too much,wait\n",
+        HEAD + "seventeen,,throttle,score,too much,wait\n",
+    ],
+)
+def test_a_table_of_another_form_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match=r"table of error codes|invalid literal"):
+        read_table(text)
 
 
 # ---- what only the text tells ----
@@ -434,7 +490,13 @@ def test_errors_can_be_copied() -> None:
 
 
 def test_errors_that_may_pass_and_errors_that_will_not_are_two_branches_of_one_tree() -> None:
-    assert set(_tree(RetryableError)) == {RetryableError, ThrottleError, TransientError, TransportError}
+    assert set(_tree(RetryableError)) == {
+        RetryableError,
+        ThrottleError,
+        BlockedError,
+        TransientError,
+        TransportError,
+    }
     assert set(_tree(TerminalError)) == {
         TerminalError,
         AuthError,
@@ -443,6 +505,7 @@ def test_errors_that_may_pass_and_errors_that_will_not_are_two_branches_of_one_t
         TooMuchDataError,
         BadRequestError,
         ReportRunError,
+        ReportHungError,
         PagingError,
     }
     assert set(_tree(GraphApiError)) == {GraphApiError, *_tree(RetryableError), *_tree(TerminalError)}

@@ -21,7 +21,14 @@ def test_calls_are_counted_by_kind() -> None:
     for kind in ("page", "poll", "page"):
         meter.called(kind)
     assert meter.counts().calls == {"page": 2, "poll": 1}
-    assert meter.counts().total == 3
+    assert (meter.counts().total, meter.counts().requests) == (3, 3)
+
+
+def test_a_request_with_many_calls_is_one_request() -> None:
+    meter = CallMeter()
+    meter.called("entities", 50)
+    meter.called("entities")
+    assert (meter.counts().calls, meter.counts().requests) == ({"entities": 51}, 2)
 
 
 def test_counts_do_not_change_after_they_were_taken() -> None:
@@ -29,21 +36,22 @@ def test_counts_do_not_change_after_they_were_taken() -> None:
     meter.called("page")
     before = meter.counts()
     meter.called("page")
-    meter.answered(10, 5.0)
+    meter.received(10)
+    meter.used(5.0)
     meter.waits(1.0, throttled=True)
-    assert before == CallCounts(calls={"page": 1})
+    meter.paused(1.0)
+    assert before == CallCounts(calls={"page": 1}, requests=1)
 
 
 def test_the_highest_usage_is_kept_and_a_missing_one_changes_nothing() -> None:
     meter = CallMeter()
-    meter.answered(1, None)
+    meter.used(None)
     assert meter.counts().highest_usage_percent is None
-    meter.answered(1, 0.0)
+    meter.used(0.0)
     assert meter.counts().highest_usage_percent == 0.0
     for percent in (12.5, 113.0, None, 7.0):
-        meter.answered(1, percent)
+        meter.used(percent)
     assert meter.counts().highest_usage_percent == 113.0
-    assert meter.counts().received_bytes == 6
 
 
 def test_waits_are_summed_and_throttles_are_among_them() -> None:
@@ -53,13 +61,20 @@ def test_waits_are_summed_and_throttles_are_among_them() -> None:
     assert meter.counts() == CallCounts(retries=2, throttled=1, waited_seconds=0.3)
 
 
+def test_a_pause_for_a_budget_is_a_wait_but_no_retry() -> None:
+    meter = CallMeter()
+    meter.paused(0.25)
+    assert meter.counts() == CallCounts(waited_seconds=0.25)
+
+
 def test_threads_lose_no_count() -> None:
     meter = CallMeter()
 
     def spend() -> None:
         for _ in range(500):
             meter.called("page")
-            meter.answered(3, 1.0)
+            meter.received(3)
+            meter.used(1.0)
             meter.waits(0.5, throttled=True)
 
     threads = [threading.Thread(target=spend) for _ in range(8)]
@@ -69,6 +84,7 @@ def test_threads_lose_no_count() -> None:
         thread.join()
     assert meter.counts() == CallCounts(
         calls={"page": 4000},
+        requests=4000,
         retries=4000,
         throttled=4000,
         waited_seconds=2000.0,
@@ -82,14 +98,14 @@ def test_threads_lose_no_count() -> None:
 
 def test_every_attempt_is_counted_since_meta_counts_it_too(world: World) -> None:
     with talk(world) as session:
-        session.simulator.faults.add("graph_error", code=17, times=1)
+        session.simulator.faults.add("graph_error", code=4, times=1, headers={"retry-after": "2"})
         session.simulator.faults.add("reset", skip=1, times=1)
         session.simulator.faults.add("html", skip=2, times=1)
         session.me("who")
         counts = session.api.meter.counts()
         assert session.calls == 4
-    assert counts.calls == {"who": 4}
-    assert (counts.retries, counts.throttled, counts.waited_seconds) == (3, 1, 3.5)
+    assert (counts.calls, counts.requests) == ({"who": 4}, 4)
+    assert (counts.retries, counts.throttled, counts.waited_seconds) == (3, 1, 5.0)
 
 
 def test_calls_that_fail_for_good_are_counted_too(world: World) -> None:

@@ -4,13 +4,19 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta_insights_pipeline.graph_api import paging
 from meta_insights_pipeline.graph_api.client import InvalidAnswerError, read_object
-from meta_insights_pipeline.graph_api.errors import BadRequestError, PagingError, TransportError
+from meta_insights_pipeline.graph_api.errors import (
+    BadRequestError,
+    PagingError,
+    TooMuchDataError,
+    TransportError,
+)
 from meta_insights_pipeline.graph_api.paging import Page, follow_pages, list_objects, read_page
 from meta_insights_pipeline.simulator import World, WorldSpec
 from meta_insights_pipeline_tests.graph_api.support import TOKEN, daily, failure, rows_of, talk
@@ -359,9 +365,35 @@ def test_a_page_that_fails_is_asked_for_again_with_the_same_cursor(fault: str, w
 
 def test_a_throttle_in_the_middle_of_a_list_goes_on_at_its_cursor(world: World) -> None:
     with talk(world) as session:
-        session.simulator.faults.add("graph_error", code=17, subcode=2446079, skip=2, headers={"retry-after": "30"})
+        session.simulator.faults.add("graph_error", code=17, subcode=2446079, skip=2, headers={"retry-after": "3"})
         assert len(rows_of(session.pages(daily(limit="20")))) == 80
-        assert session.waits == [30.0]
+        assert session.waits == [3.0]
+
+
+def test_a_page_that_is_too_large_is_asked_for_in_half_and_the_size_grows_back_in_time(world: World) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add(
+            "graph_error", code=1, status=500, message="Please reduce the amount of data", limit_above=5, times=2
+        )
+        pages = session.pages(daily(limit="16"))
+        assert len(rows_of(pages)) == 80
+    sizes = [len(orjson.loads(page.rows)) for page in pages]
+    assert sizes[:9] == [4] * 8 + [8]
+
+
+def test_a_page_that_is_too_large_with_a_single_row_is_an_error(world: World) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add("graph_error", code=100, subcode=1487534, status=400, times=None)
+        with pytest.raises(TooMuchDataError):
+            session.pages(daily(limit="16"))
+
+
+def test_a_list_is_gone_on_with_behind_a_cursor(world: World) -> None:
+    with talk(world) as session:
+        first, *rest = session.pages(daily(limit="20"))
+        path = f"{session.account}/insights"
+        again = list(follow_pages(session.api, path, daily(limit="20"), kind="insights_page", after=first.after))
+    assert [page.rows for page in again] == [page.rows for page in rest]
 
 
 def test_a_row_that_came_twice_is_given_twice(world: World) -> None:

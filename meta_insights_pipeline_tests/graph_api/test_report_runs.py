@@ -17,6 +17,7 @@ from meta_insights_pipeline.graph_api.errors import (
     GraphApiError,
     NotFoundError,
     PermissionDeniedError,
+    ReportHungError,
     ReportRunError,
     TooMuchDataError,
     TransientError,
@@ -172,7 +173,7 @@ def test_a_run_that_stays_at_100_percent_without_completing_is_given_up(world: W
         session.talk.simulator.faults.add("stuck_at_100_running")
         run_id = session.submit()
         error = session.fails(run_id)
-        assert type(error) is ReportRunError
+        assert type(error) is ReportHungError
         assert str(error) == f"Report run {run_id} made no progress for 900 s (last at 100 %, Job Running)."
         assert 900.0 < session.time.passed < 900.0 + 2 * 30.0
 
@@ -181,7 +182,7 @@ def test_a_run_that_never_starts_is_given_up(world: World) -> None:
     with reports(world, seconds=1e9) as session:
         run_id = session.submit()
         error = session.fails(run_id, PollPolicy(stalled=100.0))
-        assert type(error) is ReportRunError
+        assert type(error) is ReportHungError
         assert str(error) == f"Report run {run_id} made no progress for 100 s (last at 0 %, Job Not Started)."
         assert 100.0 < session.time.passed < 160.0
 
@@ -219,7 +220,7 @@ def test_a_failed_run_fails_with_the_error_that_meta_gives_for_it(world: World) 
         session.talk.simulator.faults.add("job_failed")
         run_id = session.submit()
         error = session.fails(run_id)
-        assert type(error) is TransientError
+        assert type(error) is ReportRunError
         assert (error.code, error.subcode) == (-2, 2490547)
         assert str(error) == (
             f"report run {run_id} was refused: the report could not be generated. Meta says: Async job failed "
@@ -237,7 +238,7 @@ def test_a_failed_run_fails_with_the_error_that_meta_gives_for_it(world: World) 
         (100, None, "(#100) Missing permissions", PermissionDeniedError),
         (100, None, "(#100) Tried accessing nonexisting field (nonsense)", BadRequestError),
         (2, 1504041, "Invalid breakdowns", BadRequestError),
-        (2, None, "Service temporarily unavailable", TransientError),
+        (2, None, "Service temporarily unavailable", ReportRunError),
         (190, 463, "Session has expired", AuthError),
     ],
 )

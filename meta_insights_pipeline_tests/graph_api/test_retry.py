@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from meta_insights_pipeline.graph_api.errors import (
     AuthError,
     BadRequestError,
+    BlockedError,
     NotFoundError,
     PermissionDeniedError,
     RetryableError,
@@ -45,7 +46,7 @@ def test_an_error_that_will_not_pass_is_never_tried_again(kind: type[Exception])
 
 @pytest.mark.parametrize("kind", RETRYABLE)
 def test_an_error_that_may_pass_is_tried_again_until_the_attempts_are_spent(kind: type[RetryableError]) -> None:
-    error = kind("It failed.")
+    error = kind("It failed.", retry_after=1.0)
     policy = RetryPolicy(attempts=3)
     assert [policy.should_retry(error, attempt) for attempt in (1, 2, 3, 4)] == [True, True, False, False]
 
@@ -55,9 +56,33 @@ def test_one_attempt_means_no_second_call() -> None:
 
 
 @pytest.mark.parametrize(("hint", "again"), [(None, True), (0.0, True), (59.9, True), (60.0, True), (60.1, False)])
-def test_a_longer_block_than_the_policy_waits_for_is_not_waited_for(hint: float | None, again: bool) -> None:
-    error = ThrottleError("It failed.", retry_after=hint)
-    assert RetryPolicy(longest_wait=60.0).should_retry(error, 1) is again
+@pytest.mark.parametrize("kind", [TransientError, TransportError])
+def test_a_server_that_wants_to_be_left_alone_for_longer_than_the_policy_waits_is_not_waited_for(
+    hint: float | None, again: bool, kind: type[RetryableError]
+) -> None:
+    assert RetryPolicy(longest_wait=60.0).should_retry(kind("It failed.", retry_after=hint), 1) is again
+
+
+@pytest.mark.parametrize(("hint", "again"), [(None, False), (0.0, True), (5.0, True), (5.1, False), (59.9, False)])
+@pytest.mark.parametrize("kind", [ThrottleError, BlockedError])
+def test_a_throttle_is_only_waited_for_when_its_end_is_known_and_near(
+    hint: float | None, again: bool, kind: type[ThrottleError]
+) -> None:
+    assert RetryPolicy(longest_wait=60.0).should_retry(kind("It failed.", retry_after=hint), 1) is again
+
+
+def test_a_batch_that_was_too_much_is_not_sent_again_as_it_is() -> None:
+    assert not RetryPolicy().should_retry(TransientError("It failed.", code=960), 1)
+    assert RetryPolicy().should_retry(TransientError("It failed.", code=2), 1)
+
+
+@pytest.mark.parametrize(
+    ("wait", "waited", "queues"),
+    [(0.1, 0.0, True), (5.0, 0.0, True), (5.1, 0.0, False), (1.0, 9.0, True), (1.0, 9.1, False)],
+)
+def test_a_call_waits_for_room_in_short_steps_and_not_for_ever(wait: float, waited: float, queues: bool) -> None:
+    policy = RetryPolicy(longest_block=5.0, longest_queue=10.0)
+    assert policy.should_queue(BlockedError("No call was made.", retry_after=wait), waited) is queues
 
 
 # ---- how long ----
@@ -186,29 +211,44 @@ def test_the_clients_waits_are_spread_by_its_jitter(world: World) -> None:
         assert session.waits == [0.5, 1.5, 4.0]
 
 
-@pytest.mark.parametrize("action", ["graph_error", "html"])
-def test_the_client_waits_as_long_as_retry_after_says(action: str, world: World) -> None:
+@pytest.mark.parametrize(("action", "hint"), [("graph_error", "5"), ("html", "5"), ("html", "60")])
+def test_the_client_waits_as_long_as_retry_after_says(action: str, hint: str, world: World) -> None:
     with talk(world) as session:
-        session.simulator.faults.add(action, times=2, code=4, headers={"retry-after": "7"})
+        session.simulator.faults.add(action, times=2, code=4, headers={"retry-after": hint})
         session.me()
-        assert session.waits == [7.0, 7.0]
+        assert session.waits == [float(hint), float(hint)]
 
 
 def test_the_client_understands_a_date_in_retry_after(world: World) -> None:
-    past, future = datetime(2020, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+    past, soon = datetime(2020, 1, 1, tzinfo=UTC), NOW + timedelta(seconds=30)
+    future = datetime(9000, 1, 1, tzinfo=UTC)
     with talk(world) as session:
-        session.simulator.faults.add("graph_error", code=4, headers={"retry-after": format_datetime(past, usegmt=True)})
-        session.me()
-        assert session.waits == [0.0]
+        for at in (past, soon):
+            session.simulator.faults.clear()
+            session.simulator.faults.add("html", headers={"retry-after": format_datetime(at, usegmt=True)})
+            session.me()
+        assert session.waits == [0.0, 30.0]
+        session.simulator.faults.clear()
         session.simulator.faults.add("html", headers={"retry-after": format_datetime(future, usegmt=True)})
         assert (session.fails().retry_after or 0) > 1e9
-        assert session.waits == [0.0]
+        assert session.waits == [0.0, 30.0]
 
 
 def test_the_client_raises_instead_of_waiting_longer_than_its_policy(world: World) -> None:
     with talk(world, retry=RetryPolicy(longest_wait=30.0)) as session:
-        session.simulator.faults.add("graph_error", code=4, headers={"retry-after": "31"}, times=None)
+        session.simulator.faults.add("html", headers={"retry-after": "31"}, times=None)
         error = session.fails()
-        assert type(error) is ThrottleError
-        assert error.retry_after == 31.0
+        assert (type(error), error.retry_after) == (TransportError, 31.0)
+        assert (session.calls, session.waits) == (1, [])
+
+
+@pytest.mark.parametrize(("headers", "wait"), [({"retry-after": "6"}, 6.0), ({"retry-after": "0"}, 60.0), ({}, 60.0)])
+def test_a_throttle_is_raised_with_its_wait_after_one_call(headers: dict[str, str], wait: float, world: World) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add("graph_error", code=4, headers=headers, times=None)
+        error = session.fails()
+        assert (type(error), error.retry_after) == (ThrottleError, wait)
+        # The next one is told so without a call.
+        error = session.fails()
+        assert (type(error), error.retry_after) == (BlockedError, wait)
         assert (session.calls, session.waits) == (1, [])

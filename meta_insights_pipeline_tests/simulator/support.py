@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from meta_insights_pipeline.simulator import SimulatedClock, Simulator, SimulatorAdapter, World, WorldSpec
+from meta_insights_pipeline.simulator import SimulatedClock, Simulator, SimulatorAdapter, TokenInfo, World, WorldSpec
 
 NOW = datetime(2026, 11, 22, 15, 7, tzinfo=UTC)
 BASE = "https://graph.facebook.com"
@@ -40,7 +40,7 @@ class Api:
         self.session = session
         self.token = token
 
-    def call(self, method: str, path: str, **params: Any) -> requests.Response:
+    def call(self, method: str, path: str, /, **params: Any) -> requests.Response:
         """Return the response to `path` (without version) with these parameters."""
         texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in params.items()}
         texts.setdefault("access_token", self.token)
@@ -93,12 +93,17 @@ def span(since: date, until: date) -> dict[str, str]:
 
 @contextmanager
 def api(
-    world: World | WorldSpec | None = None, at: datetime = NOW, *, token: str = "token", **options: Any
+    world: World | WorldSpec | None = None,
+    at: datetime = NOW,
+    *,
+    token: str = "token",
+    info: TokenInfo | None = None,
+    **options: Any,
 ) -> Iterator[Api]:
-    """Open a simulator with a clock that stands still, and a session on it."""
+    """Open a simulator with a clock that stands still, and a session on it; `info` is what it thinks of tokens."""
     if not isinstance(world, World):
         world = World(world or WorldSpec())
-    simulator = Simulator(world, SimulatedClock(at), **options)
+    simulator = Simulator(world, SimulatedClock(at), token=info, **options)
     with requests.Session() as session:
         session.mount(BASE, SimulatorAdapter(simulator))
         yield Api(simulator, session, token)

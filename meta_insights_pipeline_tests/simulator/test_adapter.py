@@ -1,5 +1,7 @@
 """The door without a socket, as the `requests` package sees it."""
 
+from datetime import timedelta
+
 import requests
 
 from meta_insights_pipeline.simulator import Account, Simulator, SimulatorAdapter, World, WorldSpec
@@ -49,3 +51,12 @@ def test_errors_keep_their_status(graph: Api) -> None:
     response = graph.session.get(f"{BASE}/v26.0/act_1", params=TOKEN)
     assert response.status_code == 400
     assert response.reason
+
+
+def test_answers_tell_the_time_of_the_simulated_clock(graph: Api, clock: SimulatedClock) -> None:
+    assert graph.call("GET", "me").headers["date"] == "Sun, 22 Nov 2026 15:07:00 GMT"
+    clock.advance(timedelta(days=1))
+    assert graph.call("GET", "me").headers["date"] == "Mon, 23 Nov 2026 15:07:00 GMT"
+    graph.simulator.faults.add("graph_error", headers={"Date": "Mon, 23 Nov 2026 10:00:00 GMT"})
+    skewed = graph.call("GET", "me")
+    assert (skewed.status_code, skewed.headers["date"]) == (500, "Mon, 23 Nov 2026 10:00:00 GMT")

@@ -2,12 +2,13 @@
 
 import hashlib
 import hmac
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from meta_insights_pipeline.simulator import Account, World
-from meta_insights_pipeline_tests.simulator.support import BASE, Api, api
+from meta_insights_pipeline.simulator import Account, SimulatedClock, TokenInfo, World
+from meta_insights_pipeline_tests.simulator.support import BASE, NOW, Api, api
 
 SECRET = "app secret"
 
@@ -74,3 +75,76 @@ def test_a_token_can_be_introspected(world: World, graph: Api) -> None:
     assert bad["is_valid"] is False
     assert (bad["error"]["code"], bad["error"]["subcode"]) == (190, 463)
     assert graph.error("debug_token")["code"] == 100
+
+
+def test_introspection_need_not_put_the_token_into_an_address(graph: Api) -> None:
+    form = {"method": "get", "input_token": "token"}
+    answer = graph.session.post(f"{BASE}/v26.0/debug_token", data=form, headers={"Authorization": "Bearer token"})
+    assert answer.json() == graph.get("debug_token", input_token="token")
+    (record, _) = graph.simulator.requests
+    assert (record.method, record.kind, dict(record.params)) == ("GET", "debug_token", {"method": "get"})
+
+
+def test_any_read_may_be_posted_and_paged_on(graph: Api, account: Account) -> None:
+    for path in ("me", "me/adaccounts", f"act_{account.id}", f"act_{account.id}/ads", f"act_{account.id}/insights"):
+        assert graph.call("POST", path, method="get", level="ad").json() == graph.get(path, level="ad"), path
+    page = graph.call("POST", f"act_{account.id}/ads", method="get", limit=2).json()
+    assert "method=" not in page["paging"]["next"]
+    assert len(graph.session.get(page["paging"]["next"]).json()["data"]) == 2
+
+
+def test_what_a_token_is_good_for_is_told_as_it_was_given(world: World) -> None:
+    later = int(NOW.timestamp()) + 3600
+    info = TokenInfo("USER", ("ads_read",), ("7", "8"), later, later + 60, "123")
+    with api(world, info=info) as graph:
+        told = graph.get("debug_token", input_token="token")["data"]
+        assert (told["type"], told["app_id"], told["is_valid"]) == ("USER", "123", True)
+        assert (told["expires_at"], told["data_access_expires_at"]) == (later, later + 60)
+        assert told["granular_scopes"] == [{"scope": "ads_read", "target_ids": ["7", "8"]}]
+        assert graph.get("me/permissions") == {"data": [{"permission": "ads_read", "status": "granted"}]}
+
+
+def test_a_token_expires_by_the_simulated_clock(world: World) -> None:
+    with api(world, info=TokenInfo(expires_at=int(NOW.timestamp()) + 60)) as graph:
+        clock = graph.simulator.clock
+        assert isinstance(clock, SimulatedClock)
+        assert graph.get("me")
+        clock.advance(timedelta(seconds=60))
+        error = graph.error("me")
+        assert (error["code"], error["error_subcode"]) == (190, 463)
+        told = graph.get("debug_token", input_token="token")["data"]
+        assert (told["is_valid"], told["error"]["code"], told["error"]["subcode"]) == (False, 190, 463)
+        assert told["scopes"] == ["ads_read", "business_management"]
+
+
+def test_a_dead_token_is_refused_everywhere_but_where_it_is_introspected(world: World) -> None:
+    info = TokenInfo(is_valid=False, error={"subcode": 460, "message": "The password was changed."})
+    with api(world, info=info) as graph:
+        error = graph.error("me/adaccounts")
+        assert (error["code"], error["error_subcode"], error["message"]) == (190, 460, "The password was changed.")
+        told = graph.get("debug_token", input_token="token")["data"]
+        assert told["error"] == {"code": 190, "subcode": 460, "message": "The password was changed."}
+        graph.simulator.set_token(TokenInfo())
+        assert graph.get("me/adaccounts")["data"]
+
+
+@pytest.mark.parametrize("scopes", [(), ("business_management", "pages_show_list")])
+def test_without_the_scope_nothing_of_an_account_can_be_read(
+    world: World, account: Account, scopes: tuple[str, ...]
+) -> None:
+    with api(world, info=TokenInfo(scopes=scopes)) as graph:
+        for path in (f"act_{account.id}", f"act_{account.id}/insights", f"act_{account.id}/ads"):
+            error = graph.error(path)
+            assert (error["status"], error["code"]) == (403, 200)
+        assert graph.get("me")
+        assert graph.get("debug_token", input_token="token")["data"]["scopes"] == list(scopes)
+    with api(world, info=TokenInfo(scopes=("ads_management",))) as graph:
+        assert graph.get(f"act_{account.id}/insights")["data"]
+
+
+def test_the_apps_own_token_may_introspect_without_a_proof(world: World) -> None:
+    with api(world, access_token="right", app_secret=SECRET, info=TokenInfo(app_id="123")) as graph:
+        told = graph.get("debug_token", access_token=f"123|{SECRET}", input_token="right")["data"]
+        assert told["is_valid"] is True
+        assert graph.error("me", access_token=f"123|{SECRET}")["code"] == 190
+        assert graph.error("debug_token", access_token=f"124|{SECRET}", input_token="right")["code"] == 190

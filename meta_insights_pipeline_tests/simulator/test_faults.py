@@ -1,11 +1,12 @@
 """What can be made to go wrong, through the adapter."""
 
+import json
 from datetime import date
 
 import pytest
 import requests
 
-from meta_insights_pipeline.simulator import Account, FaultRule
+from meta_insights_pipeline.simulator import Account, FaultRule, World
 from meta_insights_pipeline_tests.simulator.support import Api, span
 
 WEEK = {
@@ -34,6 +35,10 @@ def test_rules_match_method_kind_path_and_parameters(graph: Api, account: Accoun
         {"query": "level=ad"},
         {"limit_above": 99},
         {"days_above": 6},
+        {"rows_above": 100},
+        {"account": account.id},
+        {"account": f"act_{account.id}"},
+        {"without_query": "limit=5", "kind": "insights"},
     ):
         faults.clear()
         faults.add(FaultRule("graph_error", times=None, **conditions))
@@ -44,6 +49,41 @@ def test_rules_match_method_kind_path_and_parameters(graph: Api, account: Accoun
     faults.add("graph_error", limit_above=100, times=None)
     faults.add("graph_error", days_above=7, times=None)
     assert graph.call("GET", _path(account), **WEEK, limit=100).status_code == 200
+
+
+def test_rules_on_rows_look_at_the_whole_result_of_direct_calls_and_new_reports(graph: Api, account: Account) -> None:
+    total = len(graph.rows(_path(account), **WEEK))
+    run = graph.call("POST", _path(account), **WEEK).json()["report_run_id"]
+    graph.simulator.faults.add("graph_error", rows_above=total, times=None)
+    assert graph.call("GET", _path(account), **WEEK).status_code == 200
+    graph.simulator.faults.add("graph_error", rows_above=total - 1, times=None)
+    assert graph.call("GET", _path(account), **WEEK, limit=1).status_code == 500
+    assert graph.call("POST", _path(account), **WEEK).status_code == 500
+    assert graph.call("GET", f"{run}/insights").status_code == 200
+    campaigns = {**WEEK, "level": "campaign"}
+    assert graph.call("GET", _path(account), **campaigns).status_code == 200
+    # What is refused anyway has no rows.
+    assert graph.error(_path(account), level="nonsense")["code"] == 100
+
+
+def test_rules_on_an_account_hit_its_objects_and_reports_and_no_other_account(
+    world: World, graph: Api, account: Account
+) -> None:
+    other = world.accounts[1]
+    ad = graph.get(f"act_{account.id}/ads", limit=1)["data"][0]["id"]
+    run = graph.call("POST", _path(account), **WEEK).json()["report_run_id"]
+    graph.simulator.faults.add("graph_error", account=account.id, times=None)
+    for path in (_path(account), f"act_{account.id}", f"act_{account.id}/ads", ad, f"{ad}/insights", run):
+        assert graph.call("GET", path).status_code == 500, path
+    for path in (_path(other), f"act_{other.id}/ads", "me", "me/adaccounts"):
+        assert graph.call("GET", path).status_code == 200, path
+
+
+def test_rules_may_ask_for_parameters_that_are_not_there(graph: Api, account: Account) -> None:
+    graph.simulator.faults.add("graph_error", without_query="filtering=", times=None)
+    assert graph.call("GET", _path(account), **WEEK).status_code == 500
+    condition = [{"field": "impressions", "operator": "GREATER_THAN", "value": 0}]
+    assert graph.call("GET", _path(account), **WEEK, filtering=condition).status_code == 200
 
 
 def test_errors_are_what_the_rule_says(graph: Api, account: Account) -> None:
@@ -118,6 +158,19 @@ def test_a_body_may_drip(graph: Api, account: Account) -> None:
         f"https://graph.facebook.com/v26.0/act_{account.id}", params={"access_token": "token"}, stream=True
     ) as response:
         assert b"".join(response.iter_content(16)).startswith(b"{")
+
+
+def test_a_body_that_drips_comes_piece_by_piece_to_who_reads_what_is_there(graph: Api, account: Account) -> None:
+    whole = graph.call("GET", _path(account), **WEEK).content
+    graph.simulator.faults.add("slow_body", seconds=0.05)
+    url = f"https://graph.facebook.com/v26.0/{_path(account)}"
+    params = {**{name: json.dumps(value) for name, value in WEEK.items()}, "access_token": "token", "level": "ad"}
+    with graph.session.get(url, params={**params, "fields": "ad_id"}, stream=True) as response:
+        pieces = []
+        while piece := response.raw.read1(1 << 18, decode_content=True):
+            pieces.append(piece)
+    assert b"".join(pieces).startswith(whole[:1000])
+    assert len(pieces) == 10
 
 
 def test_headers_may_be_changed(graph: Api, account: Account) -> None:

@@ -5,8 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from facebook_business.adobjects.ad import Ad
+from facebook_business.adobjects.adaccount import AdAccount
+from facebook_business.adobjects.adcreative import AdCreative
+from facebook_business.adobjects.adset import AdSet
+from facebook_business.adobjects.campaign import Campaign
 
 from meta_insights_pipeline.simulator import Account, World
+from meta_insights_pipeline.simulator.object_fields import OBJECT_FIELDS
 from meta_insights_pipeline.simulator.structure import ARCHIVED, DELETED
 from meta_insights_pipeline_tests.simulator.support import NOW, Api, api
 
@@ -136,19 +142,59 @@ def test_objects_can_be_read_by_id_even_when_deleted(world: World, graph: Api, a
 def test_creatives_belong_to_ads(graph: Api, account: Account) -> None:
     ad = graph.get(f"act_{account.id}/ads", fields="name,creative{id,name,object_type}", limit=1)["data"][0]
     creative = graph.get(ad["creative"]["id"], fields="name,object_type,body")
-    assert creative["name"] == ad["creative"]["name"] == ad["name"]
-    listed = graph.get(f"act_{account.id}/adcreatives", fields="name", limit=1)["data"][0]
-    assert listed == {"name": creative["name"], "id": creative["id"]}
+    assert creative["name"] == ad["creative"]["name"]
+    assert creative["object_type"] == ad["creative"]["object_type"]
+    assert graph.rows(f"{ad['id']}/adcreatives", fields="name") == [{"name": creative["name"], "id": creative["id"]}]
+    listed = graph.rows(f"act_{account.id}/adcreatives", fields="name", limit=500)
+    assert {"name": creative["name"], "id": creative["id"]} in listed
+
+
+def test_creatives_of_an_ad_set_are_those_of_its_ads(graph: Api, account: Account) -> None:
+    adset = graph.get(f"act_{account.id}/adsets", limit=1)["data"][0]["id"]
+    status = ["ACTIVE", "PAUSED", "ARCHIVED", "ADSET_PAUSED", "CAMPAIGN_PAUSED"]
+    ads = graph.rows(f"{adset}/ads", fields="creative", effective_status=status, limit=500)
+    creatives = {row["id"] for row in graph.rows(f"{adset}/adcreatives", limit=500)}
+    assert creatives
+    assert creatives <= {ad["creative"]["id"] for ad in ads} | {
+        row["id"] for row in graph.rows(f"act_{account.id}/adcreatives", limit=500)
+    }
+
+
+@pytest.mark.parametrize("edge", ["campaigns", "ads", "insights"])
+def test_objects_have_no_edges_to_what_does_not_belong_to_them(graph: Api, account: Account, edge: str) -> None:
+    ad = graph.get(f"act_{account.id}/ads", fields="creative", limit=1)["data"][0]
+    node = ad["creative"]["id"] if edge == "insights" else ad["id"]
+    error = graph.error(f"{node}/{edge}")
+    assert (error["code"], error["status"]) == (100, 400)
+    assert f"nonexisting field ({edge})" in error["message"]
+
+
+def test_fields_are_those_of_metas_sdk() -> None:
+    for level, node in (("account", AdAccount), ("campaign", Campaign), ("adset", AdSet), ("ad", Ad)):
+        assert OBJECT_FIELDS[level] == _names(node), level
+    assert OBJECT_FIELDS["creative"] == _names(AdCreative)
+
+
+def _names(node: Any) -> set[str]:
+    return {value for name, value in vars(node.Field).items() if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(
     ("path", "node"),
-    [("act_{account}", "AdAccount"), ("act_{account}/campaigns", "Campaign"), ("act_{account}/ads", "Ad")],
+    [
+        ("act_{account}", "AdAccount"),
+        ("act_{account}/campaigns", "Campaign"),
+        ("act_{account}/ads", "Ad"),
+        ("act_{account}/adcreatives", "AdCreative"),
+    ],
 )
 def test_unknown_fields_of_objects_are_refused(graph: Api, account: Account, path: str, node: str) -> None:
     error = graph.error(path.format(account=account.id), fields="id,colour")
     assert error["code"] == 100
     assert error["message"] == f"(#100) Tried accessing nonexisting field (colour) on node type ({node})"
+    # Creatives have no times at Meta.
+    if node == "AdCreative":
+        assert graph.error(path.format(account=account.id), fields="updated_time")["code"] == 100
 
 
 @pytest.mark.parametrize(

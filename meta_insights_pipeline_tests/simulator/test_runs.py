@@ -163,3 +163,18 @@ def test_a_fresh_run_may_not_be_found_at_first(world: World, account: Account) -
         assert graph.error(run)["error_subcode"] == 33
         seconds.passed = 1.0
         assert graph.get(run)["async_status"] == "Job Completed"
+
+
+def test_runs_are_forgotten_after_two_months_and_their_ids_not_used_again(
+    graph: Api, account: Account, clock: SimulatedClock
+) -> None:
+    first = _create(graph, account)
+    clock.advance(timedelta(days=59))
+    second = _create(graph, account)
+    assert graph.get(first)["async_status"] == "Job Completed"
+    assert graph.error(f"{first}/insights")["code"] == 2601
+    clock.advance(timedelta(days=2))
+    third = _create(graph, account)
+    assert graph.error(first)["error_subcode"] == 33
+    assert graph.get(second)["async_status"] == "Job Completed"
+    assert len({first, second, third}) == 3

@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 import requests
 
-from meta_insights_pipeline.simulator import Account, SimulatedClock, Simulator, SimulatorServer, WallClock, World
+from meta_insights_pipeline.simulator import (
+    Account,
+    SimulatedClock,
+    Simulator,
+    SimulatorServer,
+    WallClock,
+    World,
+    entity_truth,
+)
 from meta_insights_pipeline_tests.simulator.support import NOW
 
 TOKEN = {"access_token": "token"}
@@ -148,12 +156,26 @@ def test_faults_reach_the_wire(world: World, account: Account) -> None:
         assert 0 < len(session.get(url, params=TOKEN).content) < len(whole)
 
 
+def _sent(server: SimulatorServer, request: bytes) -> bytes:
+    """Return everything that comes back on a connection of its own."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+
+
+@pytest.mark.parametrize("path", ["/v26.0/me?access_token=token", "/v26.0/me", "/_simulator/clock", "/_simulator/none"])
+def test_every_answer_has_one_date_that_of_the_simulated_clock(world: World, path: str) -> None:
+    with served(world) as (server, simulator, _):
+        simulator.faults.add("slow_body", seconds=0.01)
+        answer = _sent(server, f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        dates = [line for line in answer.split(b"\r\n") if line.lower().startswith(b"date:")]
+        assert [line.split(b": ", 1)[1] for line in dates] == [b"Sun, 22 Nov 2026 15:07:00 GMT"]
+
+
 def test_what_is_no_http_does_no_harm(world: World) -> None:
     with served(world) as (server, _, session):
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(b"\x16\x03\x01nonsense\r\n\r\n")
-            connection.recv(100)
+        _sent(server, b"\x16\x03\x01nonsense\r\n\r\n")
         assert session.get(f"{server.url}/v26.0/me", params=TOKEN).ok
 
 
@@ -215,3 +237,55 @@ def test_requests_are_counted_by_kind(world: World) -> None:
         session.delete(f"{server.url}/_simulator/requests")
         assert session.get(f"{server.url}/_simulator/requests").json() == {}
         assert session.get(f"{server.url}/_simulator/nonsense").status_code == 404
+
+
+def test_calls_made_while_blocked_are_told_once_there_are_any(world: World, account: Account) -> None:
+    with served(world) as (server, _, session):
+        rule = {"action": "block", "code": 80000, "seconds": 60, "account": account.id}
+        assert session.post(f"{server.url}/_simulator/faults", json=rule).json() == {"added": "block"}
+        counts = f"{server.url}/_simulator/requests"
+        session.get(f"{server.url}/v26.0/act_{account.id}/insights", params=TOKEN)
+        assert session.get(counts).json() == {"insights": 1}
+        session.get(f"{server.url}/v26.0/act_{account.id}/insights", params=TOKEN)
+        assert session.get(counts).json() == {"insights": 2, "calls_while_blocked": {account.id: 1}}
+        session.delete(counts)
+        assert session.get(counts).json() == {}
+
+
+def test_accounts_can_be_changed(world: World, account: Account) -> None:
+    with served(world) as (server, simulator, session):
+        door = f"{server.url}/_simulator/accounts"
+
+        def change(state: str) -> int:
+            return session.post(door, json={"account_id": account.id, "state": state}).status_code
+
+        own = f"{server.url}/v26.0/act_{account.id}"
+        for state, status in (("forbidden", 403), ("hidden", 400), ("shown", 403), ("disabled", 200)):
+            assert change(state) == 200
+            assert session.get(own, params=TOKEN).status_code == status, state
+        assert simulator.states.standing(account.id).status == 2
+        assert change("asleep") == 400
+        assert session.post(door, json={"account_id": "1", "state": "hidden"}).status_code == 400
+
+
+def test_the_token_can_be_changed(world: World) -> None:
+    with served(world) as (server, _, session):
+        door = f"{server.url}/_simulator/token"
+        assert session.post(door, json={"scopes": ["public_profile"], "type": "USER"}).ok
+        told = session.get(f"{server.url}/v26.0/debug_token", params={**TOKEN, "input_token": "token"}).json()["data"]
+        assert (told["type"], told["scopes"]) == ("USER", ["public_profile"])
+        assert session.post(door, json={"colour": "red"}).status_code == 400
+
+
+def test_entities_can_be_read(world: World, account: Account) -> None:
+    with served(world) as (server, simulator, session):
+        door = f"{server.url}/_simulator/entities"
+        rows = session.get(door, params={"kind": "campaigns", "account_id": f"act_{account.id}"}).json()["entities"]
+        assert rows == entity_truth(world, "campaigns", account.id, NOW)
+        then = {"kind": "campaigns", "account_id": account.id, "at": "2025-01-01T00:00:00+00:00"}
+        assert 0 < len(session.get(door, params=then).json()["entities"]) < len(rows)
+        simulator.set_account_state(account.id, "closed")
+        accounts = session.get(door, params={"kind": "ad_accounts"}).json()["entities"]
+        assert [row["account_status"] for row in accounts] == [101, 1, 1, 1]
+        assert session.get(door, params={"kind": "pages"}).status_code == 400
+        assert session.get(door, params={"kind": "ads"}).status_code == 400

@@ -60,6 +60,25 @@ def test_budgets_follow_tier_and_active_ads(tier: str, use_case: str, expected: 
     assert UsageMeter(tier).budget(use_case, 50) == expected
 
 
+@pytest.mark.parametrize(
+    ("tier", "points", "seconds"), [("development_access", 60, 300), ("standard_access", 9000, 60)]
+)
+def test_an_account_may_score_so_many_points_in_five_minutes(tier: str, points: int, seconds: int) -> None:
+    meter = UsageMeter(tier)
+    for number in range(points):
+        meter.count("1", (INSIGHTS, MANAGEMENT)[number % 2], 1000.0 + number * 250 // points)
+    assert meter.block_by_score("1", 1250.0) == 0
+    meter.count("1", INSIGHTS, 1250.0)
+    assert meter.block_by_score("1", 1250.0) == seconds
+    assert meter.block_by_score("2", 1250.0) == 0
+    assert meter.block_by_score("1", 1300.0) == 0
+
+
+def test_an_unknown_tier_is_refused() -> None:
+    with pytest.raises(ValueError, match="known are development_access, standard_access"):
+        UsageMeter("gold")
+
+
 @pytest.mark.parametrize(("edge", "case", "code"), [("insights", INSIGHTS, 80000), ("ads", MANAGEMENT, 80004)])
 def test_a_spent_budget_blocks_the_account_until_the_hour_is_over(
     world: World, account: Account, edge: str, case: str, code: int

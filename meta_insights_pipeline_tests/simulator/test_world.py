@@ -115,4 +115,4 @@ def test_names_are_edited_now_and_then(world: World) -> None:
     when = int(table.renamed[place])
     assert table.name(place, when - 1) == table.first_names[place]
     assert table.name(place, when) == table.second_names[place] != table.first_names[place]
-    assert table.updated(place, when) >= when
+    assert world.edits(world.accounts[0].id).updated_of("ad", place, when) == when

@@ -1,10 +1,12 @@
 """Pages, slices and warehouses for tests, as small as the thing that a test is about."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from shutil import copyfile
+from tempfile import mkdtemp
 from typing import Any
 
 import duckdb
@@ -12,13 +14,14 @@ import duckdb
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
 from meta_insights_pipeline.warehouse.merge import Gap
-from meta_insights_pipeline.warehouse.staging import Slice, Staged, Staging
+from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged, Staging, StagingError
 from meta_insights_pipeline.warehouse.writing import Written, write
 
 CAMPAIGNS: Report = builtin_reports()[1]
 DAY = date(2026, 11, 1)
 EARLY = datetime(2026, 11, 2, 8, tzinfo=UTC)
 LATE = datetime(2026, 11, 2, 9, tzinfo=UTC)
+Answer = tuple[Slice, list[PageFile]]
 
 
 def row(campaign: str = "c1", day: date = DAY, **values: Any) -> dict[str, Any]:
@@ -40,14 +43,35 @@ def row(campaign: str = "c1", day: date = DAY, **values: Any) -> dict[str, Any]:
     }
 
 
+class Counting:
+    """A connection that counts its statements."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self.statements = 0
+
+    def execute(self, statement: str) -> duckdb.DuckDBPyConnection:
+        self.statements += 1
+        return self._connection.execute(statement)
+
+
 class Desk:
     """A warehouse in a folder, and the way of pages into it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, empty: Path | None = None) -> None:
+        """Set one up.
+
+        Args:
+            folder: An empty folder.
+            empty: A warehouse without rows to begin with, which is quicker to copy than to make.
+        """
         self.folder = folder
         self.snapshot = folder / "meta_insights.duckdb"
         self.warehouse = Warehouse(folder / "warehouse.duckdb", folder / "tmp")
         self.warehouse.check_writable()
+        if empty is not None:
+            copyfile(empty, self.warehouse.path)
+        self.statements = 0
         self._pages = 0
 
     def page(self, rows: Sequence[dict[str, Any]] | str) -> Path:
@@ -57,27 +81,65 @@ class Desk:
         file.write_text(rows if isinstance(rows, str) else json.dumps(list(rows)), "utf-8")
         return file
 
-    def stage(
+    def answer(
         self,
-        *pages: Sequence[dict[str, Any]] | str,
+        *pages: Sequence[dict[str, Any]] | str | PageFile,
         since: date = DAY,
         until: date = DAY,
         at: datetime = EARLY,
         report: Report = CAMPAIGNS,
         account: str = "1",
-    ) -> Staged:
-        """The pages of one slice, staged."""
-        part = Slice(report, account, since, until, at)
+        withheld: Sequence[str] = (),
+    ) -> Answer:
+        """A slice and its pages, not read yet."""
+        files = [page if isinstance(page, PageFile) else PageFile(self.page(page)) for page in pages]
+        return Slice(report, account, since, until, at, tuple(withheld)), files
+
+    def stage_all(self, answers: Iterable[Answer]) -> list[Staged | StagingError]:
+        """What becomes of slices that are staged together; `statements` says how many statements it took."""
+        folder = Path(mkdtemp(dir=self.folder, prefix="stage-"))
         with open_memory(self.folder / "tmp") as connection:
-            folder = self.folder / f"stage-{self._pages}-{len(list(self.folder.iterdir()))}"
-            folder.mkdir()
-            return Staging(connection, folder).stage(part, [self.page(page) for page in pages])
+            counting: Any = Counting(connection)
+            staging = Staging(counting, folder)
+            for part, pages in answers:
+                staging.add(part, pages)
+            outcomes = staging.finish()
+        self.statements = counting.statements
+        return outcomes
 
-    def write(self, *staged: Staged, gaps: Sequence[Gap] = (), run_id: str = "run", source: str = "live") -> Written:
+    def stage_good(self, *answers: Answer) -> list[Staged]:
+        """Slices that are staged together, none of which fails."""
+        outcomes = self.stage_all(answers)
+        assert not any(isinstance(outcome, StagingError) for outcome in outcomes), outcomes
+        return [outcome for outcome in outcomes if isinstance(outcome, Staged)]
+
+    def stage(self, *pages: Sequence[dict[str, Any]] | str | PageFile, **options: Any) -> Staged:
+        """The pages of one slice, staged."""
+        (outcome,) = self.stage_all([self.answer(*pages, **options)])
+        if isinstance(outcome, StagingError):
+            raise outcome
+        return outcome
+
+    def write(
+        self,
+        *staged: Staged,
+        gaps: Sequence[Gap] = (),
+        run_id: str = "run",
+        source: str = "live",
+        publish_result: bool = True,
+    ) -> Written:
         """Merge and publish."""
-        return write(self.warehouse, self.snapshot, staged, gaps, run_id=run_id, source=source)
+        return write(
+            self.warehouse,
+            self.snapshot,
+            staged,
+            gaps,
+            run_id=run_id,
+            source=source,
+            publish_result=publish_result,
+        )
 
-    def sync(self, *pages: Sequence[dict[str, Any]] | str, **options: Any) -> Written:
+    def sync(self, *pages: Sequence[dict[str, Any]] | str | PageFile, **options: Any) -> Written:
         """Stage and merge one slice."""
         return self.write(self.stage(*pages, **options))
 

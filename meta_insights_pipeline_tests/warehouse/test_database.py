@@ -11,6 +11,7 @@ import pytest
 
 from meta_insights_pipeline.warehouse import database
 from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
+from meta_insights_pipeline.warehouse.schema import SCHEMA_VERSION
 from meta_insights_pipeline_tests.warehouse.building import Desk, row
 
 
@@ -57,15 +58,19 @@ def test_the_connection_is_closed_when_its_user_fails(desk: Desk) -> None:
     with pytest.raises(RuntimeError), desk.warehouse.connect():
         raise RuntimeError
     with duckdb.connect(str(desk.warehouse.path)) as connection:
-        assert connection.execute("SELECT version FROM pipeline.schema_version").fetchall() == [(1,)]
+        assert connection.execute("SELECT version FROM pipeline.schema_version").fetchall() == [(SCHEMA_VERSION,)]
 
 
-def test_a_warehouse_of_another_schema_version_is_refused(desk: Desk) -> None:
+def test_a_warehouse_of_a_newer_schema_version_is_refused_and_left_as_it_is(desk: Desk) -> None:
     desk.sync([row()])
+    newer = SCHEMA_VERSION + 1
     with desk.warehouse.connect() as connection:
-        connection.execute("UPDATE pipeline.schema_version SET version = 2")
-    with pytest.raises(WarehouseError, match="schema version 2, this program has 1"):
+        connection.execute(f"UPDATE pipeline.schema_version SET version = {newer}")
+    before = desk.warehouse.path.read_bytes()
+    with pytest.raises(WarehouseError, match=f"schema version {newer}, this program has {SCHEMA_VERSION}"):
         desk.ask("SELECT 1")
+    assert desk.warehouse.path.read_bytes() == before
+    assert list(desk.folder.glob("*.bak")) == []
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

@@ -1,13 +1,19 @@
 """Merging: what is inserted, updated, left alone and removed, and whose numbers win."""
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts
-from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
+from meta_insights_pipeline.warehouse import merge, scope
+from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, missing_parts
+from meta_insights_pipeline.warehouse.staging import Staged
+from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Counting, Desk, row
 
 NEXT = DAY + timedelta(days=1)
 LEAD = [{"action_type": "lead", "value": "1"}]
@@ -87,26 +93,130 @@ def test_what_is_missing_is_written_down_until_a_later_sync_gets_it(desk: Desk) 
     gap = Gap("campaign_insights", "1", DAY, NEXT, "Meta's budget was spent")
     desk.write(gaps=[gap])
     desk.write(gaps=[gap], run_id="again")
-    assert desk.ask("SELECT date_start, reason, run_id FROM pipeline.missing ORDER BY ALL") == [
-        (DAY, "Meta's budget was spent", "again"),
-        (NEXT, "Meta's budget was spent", "again"),
+    assert desk.ask("SELECT date_start, reason, run_id, retry_at, kind FROM pipeline.missing ORDER BY ALL") == [
+        (DAY, "Meta's budget was spent", "again", None, "failed"),
+        (NEXT, "Meta's budget was spent", "again", None, "failed"),
     ]
     desk.sync([row()])
     assert desk.ask("SELECT date_start FROM pipeline.missing") == [(NEXT,)]
 
 
+def test_rows_of_days_that_are_missing_stay_as_they_are(desk: Desk) -> None:
+    desk.sync([row()])
+    desk.write(gaps=[Gap("campaign_insights", "1", DAY, DAY, "closed", kind="refused")])
+    assert desk.ask("SELECT count(*) FROM campaign_insights") == [(1,)]
+    assert desk.ask("SELECT count(*) FROM pipeline.coverage") == [(1,)]
+
+
+def test_contiguous_days_that_lack_for_one_reason_are_one_missing_part(desk: Desk) -> None:
+    def days(first: int, last: int) -> tuple[date, date]:
+        return DAY + timedelta(days=first), DAY + timedelta(days=last)
+
+    parts = [
+        Gap("ad_insights", "1", *days(0, 9), "deferred", LATE, "deferred"),
+        Gap("ad_insights", "1", *days(10, 12), "deferred", LATE + timedelta(hours=1), "deferred"),
+        Gap("ad_insights", "1", *days(13, 13), "other reason"),
+        Gap("ad_insights", "2", *days(0, 12), "closed", kind="refused"),
+        Gap("campaign_insights", "1", *days(0, 3), "no"),
+        Gap("campaign_insights", "1", *days(5, 6), "no"),
+    ]
+    daily = [replace(part, since=day, until=day) for part in parts for day in _days(part)]
+    desk.write(gaps=daily[::-1])
+    with desk.warehouse.connect() as connection:
+        assert missing_parts(connection) == parts
+
+
+def test_of_two_gaps_that_name_a_day_the_later_one_holds(desk: Desk) -> None:
+    desk.write(gaps=[Gap("ad_insights", "1", DAY, NEXT, "first"), Gap("ad_insights", "1", NEXT, NEXT, "second")])
+    assert desk.ask("SELECT date_start, reason FROM pipeline.missing ORDER BY ALL") == [
+        (DAY, "first"),
+        (NEXT, "second"),
+    ]
+
+
+def test_accounts_that_are_merged_together_keep_apart(desk: Desk) -> None:
+    accounts = [str(number) for number in range(6)]
+
+    def answers(spend: dict[str, str], at: datetime) -> list[Staged]:
+        pages = {account: [row(account_id=account, spend=spend[account], actions=LEAD)] for account in accounts}
+        pages["5"] = pages["5"] if at == EARLY else []
+        return desk.stage_good(*(desk.answer(pages[account], account=account, at=at) for account in accounts))
+
+    desk.write(*answers(dict.fromkeys(accounts, "1"), EARLY))
+    desk.sync([row(account_id="2", spend="9")], account="2", at=LATE + timedelta(hours=1))
+    desk.sync([row(account_id="7")], account="7")
+    counts = desk.write(*answers(dict.fromkeys(accounts, "1") | {"3": "4"}, LATE)).counts
+    assert counts["campaign_insights"] == MergeCounts(read=4, updated=1, unchanged=3, removed=1)
+    assert counts["insight_actions"] == MergeCounts(read=4, unchanged=4, removed=1)
+    assert desk.ask("SELECT account_id, spend FROM campaign_insights ORDER BY ALL") == [
+        ("0", Decimal(1)),
+        ("1", Decimal(1)),
+        ("2", Decimal(9)),
+        ("3", Decimal(4)),
+        ("4", Decimal(1)),
+        ("7", Decimal("12.4")),
+    ]
+
+
+def test_of_two_slices_with_the_same_day_the_newer_one_holds_whatever_their_order(desk: Desk) -> None:
+    older = desk.answer([row("c1", spend="1"), row("c2", NEXT, spend="1")], until=NEXT, at=EARLY)
+    newer = desk.answer([row("c3", spend="2", actions=LEAD)], at=LATE)
+    counts = desk.write(*desk.stage_good(newer, older)).counts
+    assert counts["campaign_insights"] == MergeCounts(read=2, inserted=2)
+    assert desk.ask("SELECT campaign_id, date_start, spend FROM campaign_insights ORDER BY ALL") == [
+        ("c2", NEXT, Decimal(1)),
+        ("c3", DAY, Decimal(2)),
+    ]
+    assert desk.ask("SELECT date_start, collected_at, row_count FROM pipeline.coverage ORDER BY ALL") == [
+        (DAY, LATE.replace(tzinfo=None), 1),
+        (NEXT, EARLY.replace(tzinfo=None), 1),
+    ]
+
+
+def test_hundreds_of_accounts_take_as_many_statements_as_two(desk: Desk) -> None:
+    def statements(accounts: int, at: datetime) -> int:
+        staged = desk.stage_good(
+            *(
+                desk.answer([row(account_id=str(n), spend=at.strftime("%H"), actions=LEAD)], account=str(n), at=at)
+                for n in range(accounts)
+            )
+        )
+        with desk.warehouse.connect() as connection:
+            counting: Any = Counting(connection)
+            counting.execute("BEGIN")
+            merge_slices(counting, staged, "run", desk.folder)
+            counting.execute("COMMIT")
+        return int(counting.statements)
+
+    first, refresh = statements(2, EARLY), statements(2, LATE)
+    assert statements(300, LATE + timedelta(hours=1)) <= first + refresh
+    assert statements(300, LATE + timedelta(hours=2)) == refresh
+
+
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(
+    answers=st.lists(
         st.dictionaries(st.tuples(st.sampled_from("abc"), st.integers(0, 2)), st.integers(0, 2), max_size=6),
         min_size=1,
         max_size=4,
-    )
+    ),
+    batch_values=st.sampled_from([1, 40, 600_000]),
+    in_place_rows=st.sampled_from([0, 2, 50_000]),
 )
 def test_after_any_sequence_of_answers_the_table_is_the_last_answer(
-    tmp_path_factory: object, answers: list[dict[tuple[str, int], int]]
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_warehouse: Path,
+    answers: list[dict[tuple[str, int], int]],
+    batch_values: int,
+    in_place_rows: int,
 ) -> None:
-    desk = Desk(tmp_path_factory.mktemp("merge"))  # type: ignore[attr-defined]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scope, "BATCH_VALUES", batch_values)
+        patch.setattr(merge, "IN_PLACE_ROWS", in_place_rows)
+        _check_sequence(Desk(tmp_path_factory.mktemp("merge"), empty_warehouse), answers)
+
+
+def _check_sequence(desk: Desk, answers: list[dict[tuple[str, int], int]]) -> None:
     for number, answer in enumerate(answers):
         page = [
             row(
@@ -131,3 +241,7 @@ def test_after_any_sequence_of_answers_the_table_is_the_last_answer(
     assert set(stored) == expected
     assert len(stored) == len(expected)
     assert desk.ask("SELECT count(*) FROM insight_actions") == [(len(expected),)]
+
+
+def _days(gap: Gap) -> list[date]:
+    return [gap.since + timedelta(days=number) for number in range((gap.until - gap.since).days + 1)]

@@ -1,12 +1,13 @@
 """Reading pages: exact values, tolerance for what Meta is known to answer, refusal of what was not asked for."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
-from meta_insights_pipeline.warehouse.staging import StagingError
-from meta_insights_pipeline_tests.warehouse.building import DAY, Desk, row
+from meta_insights_pipeline.warehouse import staging
+from meta_insights_pipeline.warehouse.staging import Staged, StagingError
+from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
 
 ACTION = {"action_type": "purchase", "value": "3", "1d_click": "2", "28d_click": "3.123456"}
 
@@ -71,6 +72,10 @@ def test_names_with_quotes_emoji_and_line_breaks_survive(desk: Desk) -> None:
         ([row(spend="twelve")], "cannot be read"),
         ([row(date_start="2026-11-0x")], "cannot be read"),
         ('[{"account_id":"1"', "cannot be read"),
+        ([row(actions="none")], "actions is no list of actions"),
+        ([row(actions={"lead": 1})], "actions is no list of actions"),
+        ([row(actions=[1])], "actions is no list of actions"),
+        ([row(actions=[{"action_type": "lead", "value": "many"}])], "cannot be read"),
     ],
 )
 def test_what_cannot_be_a_row_of_the_report_is_refused_by_name(desk: Desk, bad: object, cause: str) -> None:
@@ -84,3 +89,91 @@ def test_a_slice_without_rows_is_staged_as_such(desk: Desk) -> None:
     assert staged.rows == 0
     assert desk.stage().rows == 0
     assert staged.part.since == DAY
+
+
+BAD_PAGES = [
+    [row(account_id="3")],
+    [row(account_id="7", day=date(2026, 11, 5))],
+    [row(account_id="11", spend="twelve")],
+    '[{"account_id":"15"',
+    [row(account_id="19", actions="none")],
+]
+
+
+def test_bad_slices_fail_alone_among_those_that_are_read_together(desk: Desk) -> None:
+    accounts = [str(number) for number in range(24)]
+    bad = dict(zip(("4", "7", "11", "15", "19"), BAD_PAGES, strict=True))
+    answers = [
+        desk.answer(
+            bad.get(account, [row(account_id=account, actions=[ACTION], spend=account)]),
+            account=account,
+            at=EARLY + timedelta(minutes=int(account)),
+        )
+        for account in accounts
+    ]
+    outcomes = desk.stage_all(answers)
+    failed = [outcome for outcome in outcomes if isinstance(outcome, StagingError)]
+    assert {error.part.account_id for error in failed} == bad.keys()
+    assert all(f"campaign_insights of account {error.part.account_id}, 2026-11-01" in str(error) for error in failed)
+    desk.write(*(outcome for outcome in outcomes if isinstance(outcome, Staged)))
+    good = sorted(set(accounts) - bad.keys())
+    stored = desk.ask("SELECT account_id, spend, changed_at FROM campaign_insights ORDER BY account_id")
+    assert stored == [
+        (account, Decimal(account), (EARLY + timedelta(minutes=int(account))).replace(tzinfo=None)) for account in good
+    ]
+    assert desk.ask("SELECT account_id FROM insight_actions ORDER BY account_id") == [(account,) for account in good]
+
+
+def test_rows_of_another_slice_of_the_same_reading_are_refused(desk: Desk) -> None:
+    outcomes = desk.stage_all(
+        [
+            desk.answer([row(account_id="1"), row(account_id="2")], account="1"),
+            desk.answer([row(account_id="2")], account="2"),
+        ]
+    )
+    assert [type(outcome) for outcome in outcomes] == [StagingError, Staged]
+    assert "Meta answered 1 rows that were not asked for (account 2" in str(outcomes[0])
+
+
+def test_hundreds_of_slices_take_as_many_statements_as_two(desk: Desk) -> None:
+    def statements(accounts: int) -> int:
+        desk.stage_good(*(desk.answer([row(account_id=str(n))], account=str(n)) for n in range(accounts)))
+        return desk.statements
+
+    assert statements(300) == statements(2)
+
+
+def test_repeats_are_counted_for_each_slice(desk: Desk) -> None:
+    pages = {
+        "1": ([row("a"), row("b")], [row("b"), row("c")]),
+        "2": ([row("a", account_id="2")],),
+        "3": ([row("a", account_id="3"), row("a", account_id="3")],),
+    }
+    staged = desk.stage_good(*(desk.answer(*some, account=account) for account, some in pages.items()))
+    assert [(item.rows, item.repeats) for item in staged] == [(3, 1), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("limit", ["BYTES_AT_ONCE", "PAGES_AT_ONCE"])
+def test_what_is_too_large_to_be_read_at_once_is_read_in_pieces(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    monkeypatch.setattr(staging, limit, {"BYTES_AT_ONCE": 2_000, "PAGES_AT_ONCE": 2}[limit])
+    large = [[row(f"c{page}-{n}", actions=[ACTION]) for n in range(6)] for page in range(5)]
+    small = [desk.answer([row(account_id=str(n))], account=str(n)) for n in range(2, 9)]
+    last_page_repeats = desk.answer(*large, [row("c0-0", actions=[ACTION])])
+    staged = desk.stage_good(*small[:3], last_page_repeats, *small[3:])
+    assert [(item.rows, item.repeats) for item in staged] == [*[(1, 0)] * 3, (30, 1), *[(1, 0)] * 4]
+    desk.write(*staged)
+    assert desk.ask("SELECT count(*), count(DISTINCT account_id) FROM campaign_insights") == [(37, 8)]
+    assert desk.ask("SELECT count(*), sum(value) FROM insight_actions") == [(30, Decimal(90))]
+
+
+def test_a_broken_page_far_into_a_large_slice_spoils_only_this_slice(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "BYTES_AT_ONCE", 2_000)
+    large = [[row(f"c{page}-{n}") for n in range(6)] for page in range(5)]
+    outcomes = desk.stage_all([desk.answer(*large, "[{"), desk.answer([row(account_id="2")], account="2", at=LATE)])
+    assert [type(outcome) for outcome in outcomes] == [StagingError, Staged]
+    desk.write(*(outcome for outcome in outcomes if isinstance(outcome, Staged)))
+    assert desk.ask("SELECT account_id FROM campaign_insights") == [("2",)]

@@ -3,13 +3,12 @@
 import subprocess
 import sys
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
 from meta_insights_pipeline.warehouse.database import WarehouseError
 from meta_insights_pipeline.warehouse.merge import Gap
-from meta_insights_pipeline_tests.warehouse.building import DAY, LATE, Desk, row
+from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
 
 # A sync of one changed row that is killed at the named point. Run in a process of its own, since the kill is real.
 _KILLED = """
@@ -28,8 +27,8 @@ desk = Desk(folder)
 staged = [desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE)]
 read_back = lambda connection: None
 if point == "in the transaction":
-    merge_slices = writing.merge_slices
-    writing.merge_slices = lambda *args: (merge_slices(*args), die())
+    record_gaps = writing.record_gaps
+    writing.record_gaps = lambda *args: (record_gaps(*args), die())
 elif point == "after the commit":
     read_back = die
 elif point == "before the copy":
@@ -41,7 +40,9 @@ elif point == "with half a copy":
     publication.shutil.copyfile = half
 elif point == "before the rename":
     publication.os.fsync = die
-writing.write(desk.warehouse, desk.snapshot, staged, [], run_id="killed", source="live", read_back=read_back)
+writing.write(
+    desk.warehouse, desk.snapshot, staged, [], run_id="killed", source="live", publish_result=True, read_back=read_back
+)
 """
 POINTS = ["in the transaction", "after the commit", "before the copy", "with half a copy", "before the rename"]
 
@@ -83,13 +84,8 @@ def test_a_snapshot_has_the_tables_the_comments_and_the_computed_columns(desk: D
         comment = reader.execute(
             "SELECT comment FROM duckdb_columns() WHERE table_name = 'campaign_insights' AND column_name = 'reach'"
         ).fetchone()
-    assert tables == {
-        "account_insights",
-        "campaign_insights",
-        "adset_insights",
-        "ad_insights",
-        "insight_actions",
-    }
+    promised = {"account_insights", "campaign_insights", "adset_insights", "ad_insights", "insight_actions"}
+    assert promised | {f"{name}_history" for name in promised} <= tables
     assert ratios == pytest.approx((10.0, 1.24, 124.0, 155.0, 1.25))
     assert comment is not None
     assert "never sum" in comment[0]
@@ -100,14 +96,17 @@ def test_a_computed_column_is_null_where_its_denominator_is_zero(desk: Desk) -> 
     assert desk.ask("SELECT ctr, cpc, cpm, cpp, frequency FROM campaign_insights") == [(None,) * 5]
 
 
-def test_nothing_is_published_while_something_is_missing_and_the_rest_is_stored(desk: Desk) -> None:
+def test_the_caller_decides_whether_the_result_is_published(desk: Desk) -> None:
     desk.sync([row()])
     gap = Gap("campaign_insights", "2", DAY, DAY, "reason")
-    written = desk.write(desk.stage([row(spend="99")], at=LATE), gaps=[gap])
-    assert not written.published
+    assert not desk.write(desk.stage([row(spend="99")], at=LATE), gaps=[gap], publish_result=False).published
     assert desk.ask("SELECT spend FROM campaign_insights") == [(Decimal(99),)]
     with desk.reading() as reader:
         assert reader.execute("SELECT spend FROM campaign_insights").fetchall() == [(Decimal("12.4"),)]
+    assert desk.write(gaps=[gap], publish_result=True).published
+    with desk.reading() as reader:
+        assert reader.execute("SELECT spend FROM campaign_insights").fetchall() == [(Decimal(99),)]
+        assert reader.execute("SELECT count(*) FROM pipeline.missing").fetchall() == [(1,)]
 
 
 def test_a_snapshot_that_cannot_be_written_is_said_in_one_sentence_and_the_last_one_stays(
@@ -126,10 +125,13 @@ def test_a_snapshot_that_cannot_be_written_is_said_in_one_sentence_and_the_last_
 
 
 def test_live_rows_replace_simulated_ones_whole_and_simulated_ones_never_join_live_ones(desk: Desk) -> None:
-    desk.write(desk.stage([row("stub")]), source="stub")
+    for spend, at in (("1", EARLY), ("2", LATE)):
+        desk.write(desk.stage([row("stub", spend=spend)], at=at), source="stub")
+    assert desk.ask("SELECT count(*) FROM campaign_insights_history") == [(1,)]
     desk.write(desk.stage([row(account_id="2")], account="2", at=LATE), source="live")
     assert desk.ask("SELECT account_id FROM campaign_insights") == [("2",)]
     assert desk.ask("SELECT account_id FROM pipeline.coverage") == [("2",)]
+    assert desk.ask("SELECT count(*) FROM campaign_insights_history") == [(0,)]
     with pytest.raises(WarehouseError, match=r"META_INSIGHTS_HOME"):
         desk.write(desk.stage([row("stub")]), source="stub")
 
@@ -137,7 +139,7 @@ def test_live_rows_replace_simulated_ones_whole_and_simulated_ones_never_join_li
 def test_a_failed_write_leaves_the_warehouse_as_it_was(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.sync([row()])
     staged = [desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE)]
-    Path(staged[1].facts[0]).unlink()
+    staged[1].files.facts[0].unlink()
     with pytest.raises(Exception, match="No files found"):
         desk.write(*staged)
     assert desk.ask("SELECT spend FROM campaign_insights") == [(Decimal("12.4"),)]

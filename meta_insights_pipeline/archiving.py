@@ -1,0 +1,212 @@
+"""How a sync gives to the archive: pages are written down as they come, and get their names once they are merged.
+
+Nothing here stops a sync: what cannot be archived is in the warehouse all the same, and a warning says so.
+"""
+
+import logging
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from filelock import Timeout
+
+from meta_insights_pipeline.catalog.entity_batches import EntityBatch
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.reports import builtin_reports
+from meta_insights_pipeline.collection import Collection
+from meta_insights_pipeline.collector.accounts import AdAccount
+from meta_insights_pipeline.collector.collect import Collected, Collector, Missed
+from meta_insights_pipeline.collector.plan import Request
+from meta_insights_pipeline.life import is_alive
+from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, Intake
+from meta_insights_pipeline.warehouse.archive_names import Question
+from meta_insights_pipeline.warehouse.archive_settling import settle
+from meta_insights_pipeline.warehouse.archived_entities import write_batch
+from meta_insights_pipeline.warehouse.archived_pages import question_of, write_pages
+from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
+from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged
+
+log = logging.getLogger(__name__)
+
+
+class Admission:
+    """What one transaction merges, on its way into the archive."""
+
+    def __init__(self, settings: Settings, intake: Intake, failed: list[str]) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            settings: Of this process.
+            intake: Where it is written down.
+            failed: Takes a sentence for everything that could not be archived.
+        """
+        self._settings = settings
+        self._intake = intake
+        self._failed = failed
+
+    def add_pages(self, event: Collected) -> None:
+        """Write down what was collected."""
+        request, settings = event.request, self._settings
+        days = request.days
+        part = Slice(
+            request.report, request.account.id, days.since, days.until, event.asked_at, withheld=event.withheld
+        )
+        pages = [PageFile(page, each.fields) for each in event.parts for page in each.pages]
+        write = partial(write_pages, part=part, pages=pages, mode=settings.mode, api_version=settings.graph_api_version)
+        with self._noting_failure(str(part)):
+            self._intake.add(part.account_id, part.report.name, question_of(part), write)
+
+    def add_entities(self, batch: EntityBatch) -> None:
+        """Write down what a refresh brought; one that brought nothing is not kept."""
+        if not (batch.full or batch.missing or any(batch.rows.values())):
+            return
+        settings = self._settings
+        write = partial(write_batch, batch=batch, mode=settings.mode, api_version=settings.graph_api_version)
+        with self._noting_failure(f"the campaigns, ad sets and ads of act_{batch.account_id}"):
+            self._intake.add(batch.account_id, ENTITIES, Question(batch.collected_at), write)
+
+    def confine(self, staged: Sequence[Staged]) -> None:
+        """Forget the pages that will not be merged; call before the merge."""
+        wanted = {(item.part.account_id, item.part.report.name, question_of(item.part)) for item in staged}
+        with self._noting_failure("what could not be read"):
+            self._intake.drop(
+                file for file in self._intake.files() if (file.account_id, file.report, file.question) not in wanted
+            )
+
+    def mark_merged(self) -> None:
+        """Note that everything was merged; call while the warehouse is locked, after the transaction's end."""
+        # The machine's own time, whatever clock the collector goes by: it tells the order of the merges and nothing else.
+        with self._noting_failure("the word that all of it is merged"):
+            self._intake.mark_merged(datetime.now(UTC))
+
+    def settle(self) -> None:
+        """Give what was merged its place; only then may it be forgotten elsewhere."""
+        with self._noting_failure("the names of files"):
+            if merged_at := self._intake.merged_at:
+                self._intake.settle(merged_at)
+
+    @contextmanager
+    def _noting_failure(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failed.append(f"{what} ({error.strerror or error})")
+            log.warning("Not archived: %s.", self._failed[-1])
+
+
+class SyncArchive:
+    """What one sync gives to the archive."""
+
+    def __init__(self, settings: Settings, run_id: str) -> None:
+        """Prepare; nothing is written yet.
+
+        Args:
+            settings: Where, and for how long; with a retention of 0 days nothing is archived.
+            run_id: The sync.
+        """
+        self._settings = settings
+        self._run_id = run_id
+        self._archive = Archive(settings.archive_path)
+        self._failed: list[str] = []
+        self._refreshes = 0
+        self.insights = Admission(settings, self._archive.intake(run_id), self._failed)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a receipt says of it."""
+        if not self._failed:
+            return ()
+        text = (
+            f"{len(self._failed)} answers are in the warehouse and not in the archive {self._archive.folder}, so that a "
+            f"replay takes their days over from the warehouse. The first: {self._failed[0]}."
+        )
+        return (text,)
+
+    def listen(self, collection: Collection) -> Collection:
+        """The same collection; what it collects is written down for the archive as it comes."""
+        if not self._settings.archive_days:
+            return collection
+        return replace(collection, collector=_Overheard(collection.collector, self.insights.add_pages))
+
+    def entities(self, batches: Sequence[EntityBatch]) -> Admission:
+        """Write down refreshes of entities that are merged in one transaction."""
+        self._refreshes += 1
+        admission = Admission(self._settings, self._archive.intake(self._run_id, self._refreshes), self._failed)
+        for batch in batches if self._settings.archive_days else ():
+            admission.add_entities(batch)
+        return admission
+
+    def settle_earlier(self, warehouse: Warehouse) -> None:
+        """Settle what syncs left that ended before their time; opens the warehouse if there is anything.
+
+        Raises:
+            WarehouseError: The warehouse cannot be opened.
+        """
+        home = self._settings.home
+        if any(not is_alive(home, intake.run_id) for intake in self._archive.unsettled()):
+            settle_archive(self._settings, self._archive, warehouse)
+
+    def thin(self, now: datetime) -> None:
+        """Remove what is too old, once a day; not while a replay reads the archive."""
+        if not self._archive.is_thinning_due(now):
+            return
+        try:
+            with self._archive.lock().acquire(timeout=0):
+                removed = self._archive.thin(now, self._settings.archive_days)
+            log.info("%d files of the archive were thinned away.", removed)
+        except Timeout:
+            log.info("The archive is not thinned, since it is being read.")
+        except OSError as error:
+            log.warning("The archive %s could not be thinned (%s).", self._archive.folder, error.strerror or error)
+
+
+def settle_archive(settings: Settings, archive: Archive, warehouse: Warehouse, *, lost: bool = False) -> None:
+    """Settle everything that is merged and has no place yet; opens the warehouse if there is anything.
+
+    Args:
+        settings: Of this process.
+        archive: The archive.
+        warehouse: Tells what was merged.
+        lost: Whether the warehouse is gone, so that it cannot tell; whatever came is then taken for merged.
+
+    Raises:
+        WarehouseError: The warehouse cannot be opened.
+    """
+    if not archive.unsettled():
+        return
+    now = datetime.now(UTC)
+
+    def is_at_work(run_id: str) -> bool:
+        return is_alive(settings.home, run_id)
+
+    if lost:
+        for intake in archive.unsettled():
+            if intake.merged_at or not is_at_work(intake.run_id):
+                intake.settle(intake.merged_at or now)
+        return
+    with warehouse.locked(), open_memory(warehouse.temporary) as connection, warehouse.attached(connection):
+        reports = {report.name: report for report in builtin_reports()}
+        settle(archive, connection, reports, is_at_work, now)
+
+
+class _Overheard(Collector):
+    """A collector of which somebody else hears, too, what comes; everything is done by another one."""
+
+    def __init__(self, collector: Collector, hear: Callable[[Collected], None]) -> None:
+        self._collector = collector
+        self._hear = hear
+
+    def count_entities(self, questions: Sequence[tuple[AdAccount, Level]]) -> Mapping[tuple[str, Level], int]:
+        """See `Collector`."""
+        return self._collector.count_entities(questions)
+
+    def collect(self, requests: Sequence[Request]) -> Generator[Collected | Missed, None, None]:
+        """See `Collector`."""
+        with closing(self._collector.collect(requests)) as events:
+            for event in events:
+                if isinstance(event, Collected):
+                    self._hear(event)
+                yield event

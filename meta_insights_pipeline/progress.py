@@ -1,0 +1,53 @@
+"""Telling how far a collection has come, at most every other second."""
+
+import logging
+import math
+import time
+
+from meta_insights_pipeline.graph_api.meter import CallMeter
+
+log = logging.getLogger(__name__)
+
+_EVERY = 2.0
+
+
+class Progress:
+    """Counts the reports of one sync; what is split into parts counts by its share of the rows or days."""
+
+    def __init__(self, reports: int, accounts: int, meter: CallMeter) -> None:
+        self._reports = reports
+        self._accounts = accounts
+        self._meter = meter
+        self._came = self._missed = self._rows = 0
+        self._told = -math.inf
+
+    def came(self, rows: int) -> None:
+        """A report, or a part of one, has come."""
+        self._came += 1
+        self._rows += rows
+        self._tell()
+
+    def missed(self) -> None:
+        """One could not be had."""
+        self._missed += 1
+        self._tell()
+
+    def _tell(self) -> None:
+        now = time.monotonic()
+        done = self._came + self._missed
+        if now - self._told < _EVERY and done < self._reports:
+            return
+        self._told = now
+        counts = self._meter.counts()
+        usage = f", fullest budget {counts.highest_usage_percent:.0f} %" if counts.highest_usage_percent else ""
+        missed = f", {self._missed} missing" if self._missed else ""
+        log.info(
+            "%d of %d reports of %d accounts%s, %s rows, %d calls%s",
+            done,
+            max(done, self._reports),
+            self._accounts,
+            missed,
+            f"{self._rows:,}",
+            counts.total,
+            usage,
+        )

@@ -1,0 +1,141 @@
+"""Merging archived files into a warehouse that is being rebuilt: the same merges in the same order, some pages at a time."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+
+from meta_insights_pipeline.catalog.reports import Report
+from meta_insights_pipeline.warehouse.archive import ENTITIES, ArchivedFile
+from meta_insights_pipeline.warehouse.archive_files import DamagedFileError
+from meta_insights_pipeline.warehouse.archive_index import Merge, files_of, mark_taken, merges
+from meta_insights_pipeline.warehouse.archived_entities import read_batch
+from meta_insights_pipeline.warehouse.archived_pages import OtherReportError, Pages, read_pages
+from meta_insights_pipeline.warehouse.database import open_memory
+from meta_insights_pipeline.warehouse.entities import merge_entities
+from meta_insights_pipeline.warehouse.merge import merge_slices
+from meta_insights_pipeline.warehouse.staging import BYTES_AT_ONCE, Staged, Staging, StagingError
+
+log = logging.getLogger(__name__)
+
+_TELL_EVERY = 500
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An archived file that could not be used."""
+
+    path: Path
+    reason: str
+    file: ArchivedFile | None = None
+    """None when its name does not tell what it holds."""
+
+
+@dataclass
+class _Chunk:
+    """Merges of which the pages are read together."""
+
+    merges: list[tuple[Merge, list[tuple[ArchivedFile, Pages]]]] = field(default_factory=list)
+    size: int = 0
+
+
+class Rebuilder:
+    """Takes what the index of the archive has and the warehouse has not."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, reports: Mapping[str, Report], folder: Path, temporary: Path
+    ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            connection: With the warehouse attached, and with an index.
+            reports: By name, as they are today.
+            folder: For pages and rows on their way; it must exist.
+            temporary: For what does not fit into memory.
+        """
+        self._connection = connection
+        self._reports = reports
+        self._folder = folder
+        self._temporary = temporary
+        self.failures: list[Failure] = []
+        self.files = 0
+        """How many files were merged."""
+        self.merges = 0
+        """How many transactions of syncs they came from."""
+
+    def take(self) -> None:
+        """Merge everything that has not been taken."""
+        chunk = _Chunk()
+        for number, merge in enumerate(merges(self._connection), start=1):
+            files = list(files_of(self._connection, merge))
+            self._take_entities(merge, [file for file in files if file.report == ENTITIES])
+            pages = [file for file in files if file.report != ENTITIES]
+            if pages:
+                self._unpack(chunk, merge, pages)
+            if chunk.size >= BYTES_AT_ONCE:
+                self._merge(chunk)
+                chunk = _Chunk()
+            self.merges += 1
+            if number % _TELL_EVERY == 0:
+                log.info("merged what came until %s", f"{merge.merged_at:%Y-%m-%d %H:%M} UTC")
+        self._merge(chunk)
+        mark_taken(self._connection)
+
+    def _unpack(self, chunk: _Chunk, merge: Merge, files: Sequence[ArchivedFile]) -> None:
+        unpacked: list[tuple[ArchivedFile, Pages]] = []
+        for file in files:
+            folder = self._folder / "pages" / f"{len(chunk.merges)}-{len(unpacked)}"
+            folder.mkdir(parents=True)
+            try:
+                pages = read_pages(file, self._reports[file.report], folder)
+            except (DamagedFileError, OtherReportError, FileNotFoundError) as error:
+                self._fail(file, error)
+                shutil.rmtree(folder)
+            else:
+                unpacked.append((file, pages))
+                chunk.size += sum(page.path.stat().st_size for page in pages.files)
+        chunk.merges.append((merge, unpacked))
+
+    def _merge(self, chunk: _Chunk) -> None:
+        rows = self._folder / "rows"
+        rows.mkdir()
+        with open_memory(self._temporary) as connection:
+            staging = Staging(connection, rows)
+            for _, unpacked in chunk.merges:
+                for _, pages in unpacked:
+                    staging.add(pages.part, pages.files)
+            outcomes = iter(staging.finish())
+        for merge, unpacked in chunk.merges:
+            staged: list[Staged] = []
+            for (file, _), outcome in zip(unpacked, outcomes, strict=False):
+                if isinstance(outcome, StagingError):
+                    self._fail(file, outcome)
+                else:
+                    staged.append(outcome)
+            self._connection.execute("BEGIN")
+            merge_slices(self._connection, staged, merge.run_id, self._folder)
+            self._connection.execute("COMMIT")
+            self.files += len(staged)
+        shutil.rmtree(rows)
+        shutil.rmtree(self._folder / "pages", ignore_errors=True)
+
+    def _take_entities(self, merge: Merge, files: Sequence[ArchivedFile]) -> None:
+        batches = []
+        for file in files:
+            try:
+                batches.append(read_batch(file))
+            except (DamagedFileError, FileNotFoundError) as error:
+                self._fail(file, error)
+        if batches:
+            self._connection.execute("BEGIN")
+            merge_entities(self._connection, batches, merge.run_id, self._folder)
+            self._connection.execute("COMMIT")
+            self.files += len(batches)
+
+    def _fail(self, file: ArchivedFile, error: Exception) -> None:
+        reason = "it is gone" if isinstance(error, FileNotFoundError) else str(error)
+        log.error("%s was left out: %s", file.path, reason)
+        self.failures.append(Failure(file.path, reason, file))

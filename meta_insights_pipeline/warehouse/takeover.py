@@ -1,0 +1,268 @@
+"""What a rebuilt warehouse takes over from the earlier one: everything that the archive does not tell.
+
+Rows before the archive begins are there first, as they were known then, so that merging the archived pages goes on from them. At
+the end days of which the archive does not know all are put back as they were. Two warehouses are attached: the rebuilt one under
+its usual name, and the earlier one for reading.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import duckdb
+
+from meta_insights_pipeline.catalog.reports import Report
+from meta_insights_pipeline.warehouse.archive import ENTITIES
+from meta_insights_pipeline.warehouse.archive_index import ARCHIVED
+from meta_insights_pipeline.warehouse.database import ALIAS
+from meta_insights_pipeline.warehouse.schema import (
+    CHANGED_AT,
+    SUPERSEDED_AT,
+    Table,
+    actions_table,
+    entity_tables,
+    fact_table,
+    history_table,
+)
+from meta_insights_pipeline.warehouse.sql import literal
+
+EARLIER = "earlier"
+KEPT = "kept_days"
+"""A temporary table `(report, account_id, date_start)`: what is put back as it was."""
+_MOMENTS = "archived_moments"
+_REBUILT = "rebuilt_days"
+_COVERAGE = "pipeline.coverage"
+_DAY = "report, account_id, date_start"
+# DuckDB tells it nowhere else.
+_COMPUTED = re.compile(r'(?:"([^"]+)"|(\w+)) [A-Z]+(?:\([^()]*\))? GENERATED ALWAYS')
+
+
+@contextmanager
+def earlier_attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
+    """Attach a warehouse file as the earlier one, for reading."""
+    connection.execute(f"ATTACH {literal(path)} AS {EARLIER} (READ_ONLY)")
+    try:
+        yield
+    finally:
+        connection.execute(f"DETACH {EARLIER}")
+
+
+def note_archived_days(connection: duckdb.DuckDBPyConnection, thinned_before: date | None) -> None:
+    """Note of which account days there are pages, and from which moment on.
+
+    Args:
+        connection: With an index of the archive.
+        thinned_before: What was asked for before this day (UTC) was thinned to the last answers of each day, which stand for
+            the whole day; None: nothing was.
+    """
+    thinned = "false" if thinned_before is None else f"min(collected_at) < {literal(thinned_before)}"
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_MOMENTS} AS SELECT DISTINCT report, account_id, "
+        "unnest(generate_series(since, until, INTERVAL 1 DAY))::DATE AS date_start, collected_at "
+        f"FROM {ARCHIVED} WHERE report <> {literal(ENTITIES)}"
+    )
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_REBUILT} AS SELECT {_DAY}, CASE WHEN {thinned} "
+        f"THEN date_trunc('day', min(collected_at)) ELSE min(collected_at) END AS rebuilt_from FROM {_MOMENTS} GROUP BY ALL"
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {KEPT} (report VARCHAR, account_id VARCHAR, date_start DATE)")
+
+
+def seed(connection: duckdb.DuckDBPyConnection, reports: Sequence[Report]) -> None:
+    """Take over what was known before the archive begins: of days without pages everything, of others what was current then."""
+    for report in reports:
+        archived = f"(FROM {_REBUILT} WHERE report = {literal(report.name)}) AS a"
+        for table in _tables_of(report):
+            earlier = history_table(table)
+            own = _own_rows(report, table)
+            joined = f"LEFT JOIN {archived} USING (account_id, date_start) WHERE {own}"
+            copy_rows(connection, table, table, f"{joined} AND (rebuilt_from IS NULL OR {CHANGED_AT} < rebuilt_from)")
+            copy_rows(
+                connection, earlier, earlier, f"{joined} AND (rebuilt_from IS NULL OR {SUPERSEDED_AT} < rebuilt_from)"
+            )
+            ended_later = f"{CHANGED_AT} < rebuilt_from AND {SUPERSEDED_AT} >= rebuilt_from"
+            copy_rows(
+                connection,
+                earlier,
+                table,
+                f"JOIN {archived} USING (account_id, date_start) WHERE {own} AND {ended_later}",
+            )
+    connection.execute(
+        f"INSERT INTO {ALIAS}.{_COVERAGE} SELECT c.* FROM {EARLIER}.{_COVERAGE} AS c ANTI JOIN {_REBUILT} USING ({_DAY})"
+    )
+
+
+def keep_unexplained(
+    connection: duckdb.DuckDBPyConnection, reports: Sequence[Report], thinned_before: date | None
+) -> None:
+    """Keep the days of which the earlier warehouse knows a version that no archived page brought.
+
+    Args:
+        connection: With both warehouses.
+        reports: Which.
+        thinned_before: See `note_archived_days`; before this day a later page of the same day explains a version, too.
+    """
+    thinned = "false"
+    if thinned_before is not None:
+        thinned = (
+            f"moment < {literal(thinned_before)} AND m.collected_at > moment AND m.collected_at::DATE = moment::DATE"
+        )
+    for report in reports:
+        for table in _tables_of(report):
+            current, earlier = f'{EARLIER}."{table.name}"', f'{EARLIER}."{history_table(table).name}"'
+            if not _exists(connection, EARLIER, table.name):
+                continue
+            own = f"WHERE {_own_rows(report, table)}"
+            known = " UNION ".join(
+                f"SELECT account_id, date_start, {moment} AS moment FROM {source} AS t {own}"
+                for source, moment in ((current, CHANGED_AT), (earlier, CHANGED_AT), (earlier, SUPERSEDED_AT))
+            )
+            connection.execute(
+                f"INSERT INTO {KEPT} SELECT DISTINCT report, k.account_id, k.date_start FROM ({known}) AS k JOIN "
+                f"(FROM {_REBUILT} WHERE report = {literal(report.name)}) USING (account_id, date_start) "
+                f"WHERE moment >= rebuilt_from AND NOT EXISTS (SELECT 1 FROM {_MOMENTS} AS m "
+                f"WHERE m.report = {literal(report.name)} AND m.account_id = k.account_id AND m.date_start = k.date_start "
+                f"AND (m.collected_at = moment OR {thinned}))"
+            )
+
+
+def keep_days(connection: duckdb.DuckDBPyConnection, report: str, account_id: str, since: date, until: date) -> None:
+    """Keep the days of a report of an account."""
+    connection.execute(
+        f"INSERT INTO {KEPT} SELECT {literal(report)}, {literal(account_id)}, "
+        f"unnest(generate_series({literal(since)}, {literal(until)}, INTERVAL 1 DAY))::DATE"
+    )
+
+
+def keep_newer(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep the days that the earlier warehouse has read later than the rebuilt one."""
+    connection.execute(
+        f"INSERT INTO {KEPT} SELECT {_DAY} FROM {EARLIER}.{_COVERAGE} AS e LEFT JOIN {ALIAS}.{_COVERAGE} AS r USING ({_DAY}) "
+        "WHERE r.collected_at IS NULL OR e.collected_at > r.collected_at"
+    )
+
+
+def put_back(connection: duckdb.DuckDBPyConnection, reports: Sequence[Report]) -> None:
+    """Make the kept days those of the earlier warehouse again, as far as it has them."""
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {KEPT} AS SELECT DISTINCT {_DAY} FROM {KEPT} "
+        f"SEMI JOIN {EARLIER}.{_COVERAGE} USING ({_DAY})"
+    )
+    if connection.execute(f"SELECT count(*) FROM {KEPT}").fetchone() == (0,):
+        return
+    for report in reports:
+        kept = f"(SELECT account_id, date_start FROM {KEPT} WHERE report = {literal(report.name)}) AS k"
+        for table in _tables_of(report):
+            own = _own_rows(report, table)
+            for each in (table, history_table(table)):
+                connection.execute(
+                    f'DELETE FROM {ALIAS}."{each.name}" AS t USING {kept} '
+                    f"WHERE t.account_id = k.account_id AND t.date_start = k.date_start AND {own}"
+                )
+                copy_rows(connection, each, each, f"JOIN {kept} USING (account_id, date_start) WHERE {own}")
+    connection.execute(f"DELETE FROM {ALIAS}.{_COVERAGE} AS c USING {KEPT} AS k WHERE {_same_day('k')}")
+    connection.execute(
+        f"INSERT INTO {ALIAS}.{_COVERAGE} SELECT c.* FROM {EARLIER}.{_COVERAGE} AS c SEMI JOIN {KEPT} USING ({_DAY})"
+    )
+
+
+def count_days_taken_over(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many days of a report of an account are as the earlier warehouse had them: they have no pages, or were kept."""
+    row = connection.execute(
+        f"SELECT count(*) FROM {ALIAS}.{_COVERAGE} AS c WHERE EXISTS (FROM {KEPT} AS k WHERE {_same_day('k')}) "
+        f"OR NOT EXISTS (FROM {_REBUILT} AS r WHERE {_same_day('r')})"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def take_over_rest(connection: duckdb.DuckDBPyConnection, reports: Sequence[Report]) -> None:
+    """Take over every table that is not made from pages: what is missing, what a sync found, reports that are gone."""
+    made = {table.name for report in reports for table in _tables_of(report)}
+    made |= {history_table(table).name for report in reports for table in _tables_of(report)}
+    made |= {table.name for table in entity_tables()}
+    rows = connection.execute(
+        f"SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = {literal(EARLIER)} "
+        "AND NOT internal AND table_name NOT IN ('schema_version', 'coverage')"
+    ).fetchall()
+    for schema, name in rows:
+        if schema == "main" and name in made:
+            continue
+        target, source = f'{ALIAS}."{schema}"."{name}"', f'{EARLIER}."{schema}"."{name}"'
+        if _exists(connection, ALIAS, name, schema):
+            columns = ", ".join(f'"{each}"' for each in _common(connection, schema, name, name))
+            connection.execute(f"DELETE FROM {target}")
+            connection.execute(f"INSERT INTO {target} ({columns}) SELECT {columns} FROM {source}")
+        else:
+            connection.execute(f'CREATE SCHEMA IF NOT EXISTS {ALIAS}."{schema}"')
+            connection.execute(f"CREATE TABLE {target} AS FROM {source}")
+
+
+def thinned_at(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """When (UTC, without a zone) the history of the rebuilt warehouse was last thinned, as far as it was taken over."""
+    row = connection.execute(f"SELECT max(thinned_at) FROM {ALIAS}.pipeline.history_thinning").fetchone()
+    return row[0] if row else None
+
+
+def copy_rows(
+    connection: duckdb.DuckDBPyConnection,
+    source: Table,
+    target: Table,
+    condition: str,
+    values: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Copy rows of the earlier warehouse, as far as both have the columns.
+
+    Args:
+        connection: With both warehouses.
+        source: In the earlier one, where it may be missing.
+        target: In the rebuilt one.
+        condition: What follows the name `t` of the source in a FROM clause.
+        values: What goes into a column in place of its own value, as SQL.
+    """
+    if not _exists(connection, EARLIER, source.name):
+        return
+    columns = _common(connection, "main", source.name, target.name)
+    listed = ", ".join(f'"{name}"' for name in columns)
+    selected = ", ".join(values.get(name, f'"{name}"') for name in columns)
+    connection.execute(
+        f'INSERT INTO {ALIAS}."{target.name}" ({listed}) SELECT {selected} FROM {EARLIER}."{source.name}" AS t {condition}'
+    )
+
+
+def _common(connection: duckdb.DuckDBPyConnection, schema: str, source: str, target: str) -> list[str]:
+    """The columns that both have and that are not computed on reading."""
+    rows = connection.execute(
+        "SELECT t.column_name FROM duckdb_columns() AS t JOIN duckdb_columns() AS s USING (schema_name, column_name) "
+        f"WHERE t.database_name = {literal(ALIAS)} AND t.table_name = {literal(target)} AND schema_name = {literal(schema)} "
+        f"AND s.database_name = {literal(EARLIER)} AND s.table_name = {literal(source)} ORDER BY t.column_index"
+    ).fetchall()
+    definition = connection.execute(
+        f"SELECT sql FROM duckdb_tables() WHERE database_name = {literal(ALIAS)} AND schema_name = {literal(schema)} "
+        f"AND table_name = {literal(target)}"
+    ).fetchone()
+    computed = {quoted or plain for quoted, plain in _COMPUTED.findall(definition[0])} if definition else set()
+    return [name for (name,) in rows if name not in computed]
+
+
+def _same_day(table: str) -> str:
+    return f"c.report = {table}.report AND c.account_id = {table}.account_id AND c.date_start = {table}.date_start"
+
+
+def _exists(connection: duckdb.DuckDBPyConnection, database: str, table: str, schema: str = "main") -> bool:
+    row = connection.execute(
+        f"SELECT count(*) FROM duckdb_tables() WHERE database_name = {literal(database)} "
+        f"AND schema_name = {literal(schema)} AND table_name = {literal(table)}"
+    ).fetchone()
+    return row != (0,)
+
+
+def _tables_of(report: Report) -> list[Table]:
+    return [fact_table(report), actions_table()] if report.action_fields else [fact_table(report)]
+
+
+def _own_rows(report: Report, table: Table) -> str:
+    """What tells the report's rows of a table from those of others, as a condition on `t`."""
+    return f"t.level = {literal(report.level.value)}" if table.name == actions_table().name else "true"
