@@ -56,7 +56,7 @@ class Admission:
         )
         pages = [PageFile(page, each.fields) for each in event.parts for page in each.pages]
         write = partial(write_pages, part=part, pages=pages, mode=settings.mode, api_version=settings.graph_api_version)
-        with self._noting_failure(str(part)):
+        with self._noting_loss(str(part)):
             self._intake.add(part.account_id, part.report.name, question_of(part), write)
 
     def add_entities(self, batch: EntityBatch) -> None:
@@ -65,13 +65,13 @@ class Admission:
             return
         settings = self._settings
         write = partial(write_batch, batch=batch, mode=settings.mode, api_version=settings.graph_api_version)
-        with self._noting_failure(f"the campaigns, ad sets and ads of act_{batch.account_id}"):
+        with self._noting_loss(f"campaigns, ad sets and ads of account {batch.account_id}"):
             self._intake.add(batch.account_id, ENTITIES, Question(batch.collected_at), write)
 
     def confine(self, staged: Sequence[Staged]) -> None:
         """Forget the pages that will not be merged; call before the merge."""
         wanted = {(item.part.account_id, item.part.report.name, question_of(item.part)) for item in staged}
-        with self._noting_failure("what could not be read"):
+        with _going_on():
             self._intake.drop(
                 file for file in self._intake.files() if (file.account_id, file.report, file.question) not in wanted
             )
@@ -79,22 +79,31 @@ class Admission:
     def mark_merged(self) -> None:
         """Note that everything was merged; call while the warehouse is locked, after the transaction's end."""
         # The machine's own time, whatever clock the collector goes by: it tells the order of the merges and nothing else.
-        with self._noting_failure("the word that all of it is merged"):
+        with _going_on():
             self._intake.mark_merged(datetime.now(UTC))
 
     def settle(self) -> None:
         """Give what was merged its place; only then may it be forgotten elsewhere."""
-        with self._noting_failure("the names of files"):
+        with _going_on():
             if merged_at := self._intake.merged_at:
                 self._intake.settle(merged_at)
 
     @contextmanager
-    def _noting_failure(self, what: str) -> Iterator[None]:
+    def _noting_loss(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             self._failed.append(f"{what} ({error.strerror or error})")
             log.warning("Not archived: %s.", self._failed[-1])
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """What is written down and cannot be given its place is settled by the next sync."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("The archive is not up to date before the next sync (%s).", error.strerror or error)
 
 
 class SyncArchive:
@@ -111,8 +120,9 @@ class SyncArchive:
         self._run_id = run_id
         self._archive = Archive(settings.archive_path)
         self._failed: list[str] = []
-        self._refreshes = 0
-        self.insights = Admission(settings, self._archive.intake(run_id), self._failed)
+        self._transactions = 0
+        self.insights = self._admission()
+        """What was collected since `listen`."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -127,17 +137,21 @@ class SyncArchive:
 
     def listen(self, collection: Collection) -> Collection:
         """The same collection; what it collects is written down for the archive as it comes."""
+        self.insights = self._admission()
         if not self._settings.archive_days:
             return collection
         return replace(collection, collector=_Overheard(collection.collector, self.insights.add_pages))
 
     def entities(self, batches: Sequence[EntityBatch]) -> Admission:
         """Write down refreshes of entities that are merged in one transaction."""
-        self._refreshes += 1
-        admission = Admission(self._settings, self._archive.intake(self._run_id, self._refreshes), self._failed)
+        admission = self._admission()
         for batch in batches if self._settings.archive_days else ():
             admission.add_entities(batch)
         return admission
+
+    def _admission(self) -> Admission:
+        self._transactions += 1
+        return Admission(self._settings, self._archive.intake(self._run_id, self._transactions), self._failed)
 
     def settle_earlier(self, warehouse: Warehouse) -> None:
         """Settle what syncs left that ended before their time; opens the warehouse if there is anything.

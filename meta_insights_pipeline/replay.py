@@ -49,6 +49,7 @@ from meta_insights_pipeline.warehouse.takeover import (
     earlier_attached,
     keep_days,
     keep_newer,
+    keep_recovered,
     keep_unexplained,
     note_archived_days,
     put_back,
@@ -237,6 +238,7 @@ class _Replay:
                 keep_days(connection, file.report, file.account_id, question.since, question.until)
         with earlier_attached(connection, self._warehouse.path):
             keep_newer(connection)
+            keep_recovered(connection)
             keep_newer_accounts(connection)
             put_back(connection, self._reports)
             put_accounts_back(connection)

@@ -106,7 +106,9 @@ def find_accounts(api: GraphApi, wanted: Sequence[str], rules: AccountRules | No
         except (PermissionDeniedError, NotFoundError) as error:
             refused.append(RefusedAccount(one, str(error)))
     if not wanted:
-        found = list(list_objects(api, "me/adaccounts", {"fields": _FIELDS, "limit": _PAGE_ROWS}, kind="account"))
+        listed = list_objects(api, "me/adaccounts", {"fields": _FIELDS, "limit": _PAGE_ROWS}, kind="account")
+        # What has no id cannot be asked for, whatever else Meta says of it.
+        found = [row for row in listed if isinstance(row, Mapping) and row.get("account_id")]
         rows = [
             row for row in found if (rules or AccountRules()).admit(str(row["account_id"]), str(row.get("name") or ""))
         ]
@@ -142,8 +144,15 @@ def _account(row: Mapping[str, Any]) -> AdAccount:
         name=str(row.get("name") or ""),
         currency=str(row.get("currency") or ""),
         timezone_name=str(row.get("timezone_name") or ""),
-        status=int(row.get("account_status") or ACTIVE),
+        status=_status(row.get("account_status")),
     )
+
+
+def _status(value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        return ACTIVE
 
 
 def _zone_problem(account: AdAccount) -> str | None:

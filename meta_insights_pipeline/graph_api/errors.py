@@ -213,7 +213,14 @@ _BY_TEXT = (
     ),
     _ByText(
         (100,),
-        "appsecret_proof",
+        "invalid appsecret_proof",
+        KnownError(
+            "auth", "the appsecret_proof is wrong or missing", "set META_APP_SECRET to the secret of the token's app"
+        ),
+    ),
+    _ByText(
+        (100,),
+        "require an appsecret_proof",
         KnownError(
             "auth", "the appsecret_proof is wrong or missing", "set META_APP_SECRET to the secret of the token's app"
         ),

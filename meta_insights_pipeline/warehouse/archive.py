@@ -135,7 +135,7 @@ class Intake:
         """The moment that was noted; None when it is not known whether anything was merged."""
         try:
             text = (self._folder / _MERGED).read_text("utf-8")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         name = read_question(f"{text}{SUFFIX}")
         return name.collected_at if name else None

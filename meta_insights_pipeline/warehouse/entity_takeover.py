@@ -82,6 +82,8 @@ def keep_newer_accounts(connection: duckdb.DuckDBPyConnection) -> None:
 
 def put_accounts_back(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the entities of the kept accounts those of the earlier warehouse again, as far as it has any."""
+    if connection.execute(f"SELECT count(*) FROM {_KEPT}").fetchone() == (0,):
+        return
     present = " UNION ".join(f'SELECT account_id FROM {EARLIER}."{kind.value}"' for kind in EntityKind)
     connection.execute(f"DELETE FROM {_KEPT} WHERE account_id NOT IN ({present})")
     for kind in EntityKind:

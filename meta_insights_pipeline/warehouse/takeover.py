@@ -34,7 +34,9 @@ KEPT = "kept_days"
 """A temporary table `(report, account_id, date_start)`: what is put back as it was."""
 _MOMENTS = "archived_moments"
 _REBUILT = "rebuilt_days"
+_COLUMNS = "columns_of_both"
 _COVERAGE = "pipeline.coverage"
+_RECOVERED = "recovered_rows"
 _DAY = "report, account_id, date_start"
 # DuckDB tells it nowhere else.
 _COMPUTED = re.compile(r'(?:"([^"]+)"|(\w+)) [A-Z]+(?:\([^()]*\))? GENERATED ALWAYS')
@@ -44,6 +46,11 @@ _COMPUTED = re.compile(r'(?:"([^"]+)"|(\w+)) [A-Z]+(?:\([^()]*\))? GENERATED ALW
 def earlier_attached(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[None]:
     """Attach a warehouse file as the earlier one, for reading."""
     connection.execute(f"ATTACH {literal(path)} AS {EARLIER} (READ_ONLY)")
+    # Once, since DuckDB works out the columns of all views whenever it is asked for those of one table.
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_COLUMNS} AS SELECT database_name, schema_name, table_name, column_name, column_index, "
+        "sql FROM duckdb_columns() JOIN duckdb_tables() USING (database_name, schema_name, table_name)"
+    )
     try:
         yield
     finally:
@@ -105,27 +112,25 @@ def keep_unexplained(
         reports: Which.
         thinned_before: See `note_archived_days`; before this day a later page of the same day explains a version, too.
     """
-    thinned = "false"
-    if thinned_before is not None:
-        thinned = (
-            f"moment < {literal(thinned_before)} AND m.collected_at > moment AND m.collected_at::DATE = moment::DATE"
-        )
     for report in reports:
+        name = literal(report.name)
+        page = f"FROM {_MOMENTS} AS m WHERE m.report = {name} AND m.account_id = k.account_id AND m.date_start = k.date_start"
+        unexplained = f"NOT EXISTS ({page} AND m.collected_at = moment)"
+        if thinned_before is not None:
+            later = "m.collected_at > moment AND m.collected_at::DATE = moment::DATE"
+            unexplained += f" AND NOT EXISTS ({page} AND m.collected_at < {literal(thinned_before)} AND {later})"
         for table in _tables_of(report):
-            current, earlier = f'{EARLIER}."{table.name}"', f'{EARLIER}."{history_table(table).name}"'
             if not _exists(connection, EARLIER, table.name):
                 continue
-            own = f"WHERE {_own_rows(report, table)}"
+            current, earlier = f'{EARLIER}."{table.name}"', f'{EARLIER}."{history_table(table).name}"'
             known = " UNION ".join(
-                f"SELECT account_id, date_start, {moment} AS moment FROM {source} AS t {own}"
+                f"SELECT account_id, date_start, {moment} AS moment FROM {source} AS t WHERE {_own_rows(report, table)}"
                 for source, moment in ((current, CHANGED_AT), (earlier, CHANGED_AT), (earlier, SUPERSEDED_AT))
             )
             connection.execute(
-                f"INSERT INTO {KEPT} SELECT DISTINCT report, k.account_id, k.date_start FROM ({known}) AS k JOIN "
-                f"(FROM {_REBUILT} WHERE report = {literal(report.name)}) USING (account_id, date_start) "
-                f"WHERE moment >= rebuilt_from AND NOT EXISTS (SELECT 1 FROM {_MOMENTS} AS m "
-                f"WHERE m.report = {literal(report.name)} AND m.account_id = k.account_id AND m.date_start = k.date_start "
-                f"AND (m.collected_at = moment OR {thinned}))"
+                f"INSERT INTO {KEPT} SELECT DISTINCT {name}, account_id, date_start FROM ({known}) AS k "
+                f"JOIN (FROM {_REBUILT} WHERE report = {name}) USING (account_id, date_start) "
+                f"WHERE moment >= rebuilt_from AND {unexplained}"
             )
 
 
@@ -135,6 +140,12 @@ def keep_days(connection: duckdb.DuckDBPyConnection, report: str, account_id: st
         f"INSERT INTO {KEPT} SELECT {literal(report)}, {literal(account_id)}, "
         f"unnest(generate_series({literal(since)}, {literal(until)}, INTERVAL 1 DAY))::DATE"
     )
+
+
+def keep_recovered(connection: duckdb.DuckDBPyConnection) -> None:
+    """Keep the days with rows that no report lists: they came another way than as pages of a report."""
+    if _exists(connection, EARLIER, _RECOVERED, "pipeline"):
+        connection.execute(f"INSERT INTO {KEPT} SELECT DISTINCT {_DAY} FROM {EARLIER}.pipeline.{_RECOVERED}")
 
 
 def keep_newer(connection: duckdb.DuckDBPyConnection) -> None:
@@ -235,16 +246,12 @@ def copy_rows(
 def _common(connection: duckdb.DuckDBPyConnection, schema: str, source: str, target: str) -> list[str]:
     """The columns that both have and that are not computed on reading."""
     rows = connection.execute(
-        "SELECT t.column_name FROM duckdb_columns() AS t JOIN duckdb_columns() AS s USING (schema_name, column_name) "
+        f"SELECT t.column_name, t.sql FROM {_COLUMNS} AS t JOIN {_COLUMNS} AS s USING (schema_name, column_name) "
         f"WHERE t.database_name = {literal(ALIAS)} AND t.table_name = {literal(target)} AND schema_name = {literal(schema)} "
         f"AND s.database_name = {literal(EARLIER)} AND s.table_name = {literal(source)} ORDER BY t.column_index"
     ).fetchall()
-    definition = connection.execute(
-        f"SELECT sql FROM duckdb_tables() WHERE database_name = {literal(ALIAS)} AND schema_name = {literal(schema)} "
-        f"AND table_name = {literal(target)}"
-    ).fetchone()
-    computed = {quoted or plain for quoted, plain in _COMPUTED.findall(definition[0])} if definition else set()
-    return [name for (name,) in rows if name not in computed]
+    computed = {quoted or plain for quoted, plain in _COMPUTED.findall(rows[0][1])} if rows else set()
+    return [name for name, _ in rows if name not in computed]
 
 
 def _same_day(table: str) -> str:
@@ -253,7 +260,7 @@ def _same_day(table: str) -> str:
 
 def _exists(connection: duckdb.DuckDBPyConnection, database: str, table: str, schema: str = "main") -> bool:
     row = connection.execute(
-        f"SELECT count(*) FROM duckdb_tables() WHERE database_name = {literal(database)} "
+        f"SELECT count(*) FROM {_COLUMNS} WHERE database_name = {literal(database)} "
         f"AND schema_name = {literal(schema)} AND table_name = {literal(table)}"
     ).fetchone()
     return row != (0,)
