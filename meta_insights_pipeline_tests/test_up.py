@@ -89,9 +89,10 @@ def test_the_ui_has_the_data_runs_any_range_of_any_levels_and_ends_with_its_chil
         assert {"account_insights", "campaign_insights", "adset_insights", "ad_insights"} <= names
         for node in assets:
             assert node["assetMaterializations"], node
-            assert {c["executionForLatestMaterialization"]["status"] for c in node["assetChecksOrError"]["checks"]} == {
-                "SUCCEEDED"
-            }
+            checks = node["assetChecksOrError"]["checks"]
+            # Views hold no rows of their own to be checked.
+            expected = set() if node["assetKey"]["path"][0].endswith("_report") else {"SUCCEEDED"}
+            assert {check["executionForLatestMaterialization"]["status"] for check in checks} == expected
         assert read_rows(home / "meta_insights.duckdb", "SELECT count(*) > 0 AS there FROM ad_insights") == [
             {"there": True}
         ]

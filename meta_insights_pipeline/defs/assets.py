@@ -137,20 +137,16 @@ def insights(
         entities_every=timedelta(minutes=config.entities_every_minutes) if names & ENTITY_TABLES else None,
     )
     outcome = _run(insights_sync, request)
-    for name in sorted(names):
-        if name in ENTITY_TABLES:
-            if name in outcome.entity_rows:
-                yield dg.MaterializeResult(asset_key=name, metadata=entity_metadata(outcome, name))
-        elif _is_whole(outcome, name, keys) and not config.only_missing:
+    for name in sorted(names & outcome.entity_rows.keys()):
+        yield dg.MaterializeResult(asset_key=name, metadata=entity_metadata(outcome, name))
+    for name in sorted(names - ENTITY_TABLES):
+        if _is_whole(outcome, name, keys) and not config.only_missing:
             for key in keys:
                 metadata = day_metadata(outcome.tables[name], date.fromisoformat(key), newest=key == keys[-1])
                 context.add_asset_metadata(metadata, asset_key=name, partition_key=key)
             yield dg.MaterializeResult(asset_key=name, metadata=table_metadata(outcome, name))
         else:
-            # The days that are whole all the same; Dagster would mark every day of the run otherwise.
-            for day in sorted(_whole_days(outcome, name, keys)):
-                metadata = {**table_metadata(outcome, name), **day_metadata(outcome.tables[name], day, newest=False)}
-                context.log_event(dg.AssetMaterialization(name, metadata=metadata, partition=day.isoformat()))
+            _log_whole_days(context, outcome, name, keys)
     if outcome.receipt.published:
         for event in mart_events(names, outcome.receipt.snapshot):
             context.log_event(event)
@@ -164,6 +160,13 @@ def insights(
             metadata={"receipt": dg.MetadataValue.path(str(outcome.receipt_file))},
             allow_retries=False,
         )
+
+
+def _log_whole_days(context: dg.AssetExecutionContext, outcome: SyncOutcome, table: str, keys: Sequence[str]) -> None:
+    """Mark the days that are whole; a result of the whole table would mark every day of the run."""
+    for day in sorted(_whole_days(outcome, table, keys)):
+        metadata = {**table_metadata(outcome, table), **day_metadata(outcome.tables[table], day, newest=False)}
+        context.log_event(dg.AssetMaterialization(table, metadata=metadata, partition=day.isoformat()))
 
 
 def _partition_keys(context: dg.AssetExecutionContext) -> list[str]:
