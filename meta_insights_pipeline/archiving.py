@@ -4,21 +4,18 @@ Nothing here stops a sync: what cannot be archived is in the warehouse all the s
 """
 
 import logging
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
 
 from filelock import Timeout
 
 from meta_insights_pipeline.catalog.entity_batches import EntityBatch
-from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports
-from meta_insights_pipeline.collection import Collection
-from meta_insights_pipeline.collector.accounts import AdAccount
-from meta_insights_pipeline.collector.collect import Collected, Collector, Missed
-from meta_insights_pipeline.collector.plan import Request
+from meta_insights_pipeline.collector.collect import Collected
 from meta_insights_pipeline.life import is_alive
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, Intake
@@ -30,6 +27,9 @@ from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged
 
 log = logging.getLogger(__name__)
+
+# Small files wait for the disk, a few milliseconds each; several at once wait together.
+WRITERS = 4
 
 
 class Admission:
@@ -122,7 +122,7 @@ class SyncArchive:
         self._failed: list[str] = []
         self._transactions = 0
         self.insights = self._admission()
-        """What was collected since `listen`."""
+        """What was collected in the last block of `listening`."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -135,12 +135,28 @@ class SyncArchive:
         )
         return (text,)
 
-    def listen(self, collection: Collection) -> Collection:
-        """The same collection; what it collects is written down for the archive as it comes."""
-        self.insights = self._admission()
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[Collected], None]]:
+        """Something to be told of all that is collected; at the end of the block it is written down for the archive.
+
+        It is compressed beside the collection, which waits for Meta most of the time.
+        """
+        self.insights = admission = self._admission()
         if not self._settings.archive_days:
-            return collection
-        return replace(collection, collector=_Overheard(collection.collector, self.insights.add_pages))
+            yield lambda _event: None
+            return
+        pool, told = ThreadPoolExecutor(WRITERS, "archive"), list[Future[None]]()
+
+        def hear(event: Collected) -> None:
+            # In the context of the caller, so that a warning names the run.
+            told.append(pool.submit(copy_context().run, admission.add_pages, event))
+
+        try:
+            yield hear
+            for one in told:
+                one.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def entities(self, batches: Sequence[EntityBatch]) -> Admission:
         """Write down refreshes of entities that are merged in one transaction."""
@@ -184,43 +200,25 @@ def settle_archive(settings: Settings, archive: Archive, warehouse: Warehouse, *
         settings: Of this process.
         archive: The archive.
         warehouse: Tells what was merged.
-        lost: Whether the warehouse is gone, so that it cannot tell; whatever came is then taken for merged.
+        lost: Whether a warehouse that is not there was there before, so that whatever came is taken for merged.
 
     Raises:
         WarehouseError: The warehouse cannot be opened.
     """
-    if not archive.unsettled():
+    unsettled, now = archive.unsettled(), datetime.now(UTC)
+    if not unsettled:
         return
-    now = datetime.now(UTC)
 
     def is_at_work(run_id: str) -> bool:
         return is_alive(settings.home, run_id)
 
-    if lost:
-        for intake in archive.unsettled():
-            if intake.merged_at or not is_at_work(intake.run_id):
+    if not warehouse.path.exists():
+        for intake in unsettled:
+            if intake.merged_at or (lost and not is_at_work(intake.run_id)):
                 intake.settle(intake.merged_at or now)
+            elif not is_at_work(intake.run_id):
+                intake.forget()
         return
     with warehouse.locked(), open_memory(warehouse.temporary) as connection, warehouse.attached(connection):
         reports = {report.name: report for report in builtin_reports()}
         settle(archive, connection, reports, is_at_work, now)
-
-
-class _Overheard(Collector):
-    """A collector of which somebody else hears, too, what comes; everything is done by another one."""
-
-    def __init__(self, collector: Collector, hear: Callable[[Collected], None]) -> None:
-        self._collector = collector
-        self._hear = hear
-
-    def count_entities(self, questions: Sequence[tuple[AdAccount, Level]]) -> Mapping[tuple[str, Level], int]:
-        """See `Collector`."""
-        return self._collector.count_entities(questions)
-
-    def collect(self, requests: Sequence[Request]) -> Generator[Collected | Missed, None, None]:
-        """See `Collector`."""
-        with closing(self._collector.collect(requests)) as events:
-            for event in events:
-                if isinstance(event, Collected):
-                    self._hear(event)
-                yield event

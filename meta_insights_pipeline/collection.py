@@ -8,7 +8,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from functools import lru_cache
 
 from meta_insights_pipeline.catalog.limits import Severity, earliest_day, request_problems
 from meta_insights_pipeline.catalog.reports import Report
@@ -231,17 +232,25 @@ def _within_reach(
     account: AdAccount, report: Report, days: DayRange, now: datetime, version: str
 ) -> tuple[DayRange | None, list[Unavailable]]:
     """The days of a report that Meta gives, and the others with the reason."""
-    today = account.today(now)
-    until = min(days.until, max(today, days.since))
-    problems = request_problems(report, days.since, until, today=today, version=version)
-    refused = " ".join(problem.sentence for problem in problems if problem.severity is Severity.REFUSED)
-    first = earliest_day(report, today)
+    first, refused, clamped = _reach(report, days, account.today(now), version)
     if days.since >= first:
         return (None, [Unavailable(report.name, account.id, days, refused)]) if refused else (days, [])
-    reason = refused or " ".join(problem.sentence for problem in problems if problem.severity is Severity.CLAMPED)
+    reason = refused or clamped
     last = min(days.until, first - timedelta(days=1))
     lost = [Unavailable(report.name, account.id, DayRange(days.since, last), reason)]
     return (DayRange(first, days.until) if first <= days.until else None), lost
+
+
+@lru_cache
+def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[date, str, str]:
+    """The first day that Meta gives, why it would refuse a report, and why it would shorten it: for all accounts of a zone."""
+    until = min(days.until, max(today, days.since))
+    problems = request_problems(report, days.since, until, today=today, version=version)
+    refused, clamped = (
+        " ".join(problem.sentence for problem in problems if problem.severity is severity)
+        for severity in (Severity.REFUSED, Severity.CLAMPED)
+    )
+    return earliest_day(report, today), refused, clamped
 
 
 def _cost(collection: Collection, requests: Sequence[Request]) -> dict[str, int]:

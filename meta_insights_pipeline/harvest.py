@@ -1,8 +1,8 @@
 """What collecting brings: typed rows, and a gap for everything that could not be had. Collects and stages side by side."""
 
 import logging
+from collections.abc import Callable, Sequence
 from collections.abc import Collection as Ids
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -74,7 +74,13 @@ class Harvest:
         return PARTIAL if may_pass or set(account_ids) - lacking else FAILED
 
 
-def collect_and_stage(collection: Collection, requests: Sequence[Request], folder: Path, temporary: Path) -> Harvest:
+def collect_and_stage(
+    collection: Collection,
+    requests: Sequence[Request],
+    folder: Path,
+    temporary: Path,
+    hear: Callable[[Collected], None] = lambda _event: None,
+) -> Harvest:
     """Collect every request and read its pages into typed rows, while others are still under way.
 
     Args:
@@ -82,16 +88,18 @@ def collect_and_stage(collection: Collection, requests: Sequence[Request], folde
         requests: The plan.
         folder: For typed rows; they stay there until they are written.
         temporary: For what does not fit into memory.
+        hear: Told of everything that is collected, as it comes.
     """
     harvest = Harvest()
     accounts = len({request.account.id for request in requests})
-    progress = Progress(len(requests), accounts, collection.api.meter)
+    progress = Progress(len(requests), accounts, collection.api.meter, folder)
     collected: list[Collected] = []
     with open_memory(temporary) as connection, closing(collection.collector.collect(requests)) as events:
         staging = Staging(connection, folder)
         for event in events:
             if isinstance(event, Collected):
                 collected.append(event)
+                hear(event)
                 staging.add(_slice(event), _pages(event))
                 progress.came(_rows(event))
             else:
@@ -153,8 +161,7 @@ def _pages(event: Collected) -> list[PageFile]:
 def _rows(event: Collected) -> int:
     """How many rows to tell a person; those that came in parts of fields are counted once."""
     first = event.parts[0].fields
-    pages = [page for part in event.parts if part.fields == first for page in part.pages]
-    return sum(page.read_bytes().count(b'"date_start"') for page in pages)
+    return sum(part.rows for part in event.parts if part.fields == first)
 
 
 def _withheld(collection: Collection, event: Collected) -> list[Withheld]:

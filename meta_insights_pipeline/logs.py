@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 LOGGER = "meta_insights_pipeline"
 # What a line may carry, in the order in which it is written.
-FIELDS = ("run", "account", "report", "report_run_id", "fbtrace_id")
+FIELDS = ("run", "account", "report", "report_run_id", "fbtrace_id", "request", "principal")
 
 _context: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("log_context", default={})  # noqa: B039 - never changed
 

@@ -1,20 +1,34 @@
 """Telling how far a collection has come, at most every other second."""
 
+import json
 import logging
 import math
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from meta_insights_pipeline.graph_api.meter import CallMeter
 
 log = logging.getLogger(__name__)
 
 _EVERY = 2.0
+PROGRESS_FILE = "progress.json"
+"""In the working folder of a sync that is going on, for whoever wants to know how far it is."""
 
 
 class Progress:
     """Counts the reports of one sync; what is split into parts counts by its share of the rows or days."""
 
-    def __init__(self, reports: int, accounts: int, meter: CallMeter) -> None:
+    def __init__(self, reports: int, accounts: int, meter: CallMeter, folder: Path) -> None:
+        """Begin to count.
+
+        Args:
+            reports: To ask for.
+            accounts: Whose reports they are.
+            meter: Of the session that makes the calls.
+            folder: For `PROGRESS_FILE`; it must exist.
+        """
+        self._file = folder / PROGRESS_FILE
         self._reports = reports
         self._accounts = accounts
         self._meter = meter
@@ -51,3 +65,14 @@ class Progress:
             counts.total,
             usage,
         )
+        told = {
+            "reports_done": done,
+            "reports_total": max(done, self._reports),
+            "rows": self._rows,
+            "calls": counts.total,
+        }
+        # Nobody's numbers depend on it.
+        with suppress(OSError):
+            draft = self._file.with_suffix(".draft")
+            draft.write_text(json.dumps(told), "utf-8")
+            draft.replace(self._file)

@@ -1,6 +1,5 @@
 """The receipt of a sync: what was asked for, what came, what it cost, what is missing. A value, and its file."""
 
-import os
 from datetime import date, datetime
 from pathlib import Path
 
@@ -57,6 +56,33 @@ class Withheld(BaseModel):
     reason: str
 
 
+class Reconciled(BaseModel):
+    """What comparing the levels with the accounts' totals came to; one comparison an account, day, level and metric."""
+
+    model_config = ConfigDict(frozen=True)
+
+    compared: int = 0
+    equal: int = 0
+    explained: int = 0
+    incomplete: int = 0
+    unexplained: int = 0
+
+
+class Sighted(BaseModel):
+    """Something that Meta sends and that was not there before; it is stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: str
+    """`field`, `window`, `action_key`, `action`, `value`: no column takes it; `action_type`; `left_out`: too large to be kept."""
+    report: str
+    account_id: str
+    name: str
+    example: str | None
+    text: str
+    """One sentence, with where it is kept."""
+
+
 class Receipt(BaseModel):
     """The receipt of one sync."""
 
@@ -92,6 +118,9 @@ class Receipt(BaseModel):
     refused: tuple[Refused, ...]
     """Accounts that are not ours to read."""
     withheld: tuple[Withheld, ...]
+    reconciliation: Reconciled = Reconciled()
+    drift: tuple[Sighted, ...] = ()
+    """What this sync saw for the first time."""
     version_warnings: tuple[str, ...]
     """What answers said of the API's version, when another one answered or its end is announced."""
     warnings: tuple[str, ...]
@@ -124,11 +153,19 @@ class Receipt(BaseModel):
             f"{name:<20}{table.read:>10,}{table.inserted:>10,}{table.updated:>10,}{table.unchanged:>11,}{table.removed:>9,}"
             for name, table in self.tables.items()
         ]
+        if self.reconciliation.compared:
+            lines += ["", self._reconciliation_text()]
         lines += [f"left out: act_{account.account_id}: {account.reason}" for account in self.refused]
         lines += [f"without {one.field}: {one.report} of act_{one.account_id}: {one.reason}" for one in self.withheld]
+        lines += [f"new: {one.text}" for one in self.drift]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += ["", f"Data for readers: {self.snapshot}"]
         return "\n".join(lines)
+
+    def _reconciliation_text(self) -> str:
+        found = self.reconciliation
+        text = f"{found.equal + found.explained:,} of {found.compared:,} sums are reconciled with the account's totals"
+        return text + (f"; {found.unexplained:,} residuals are unexplained" if found.unexplained else "")
 
     def missing_text(self) -> str:
         """What is missing and when it is asked for again, one sentence a part."""
@@ -145,9 +182,12 @@ class Receipt(BaseModel):
         """Write it below a folder, whole or not at all, and say where."""
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{self.run_id}.json"
-        draft = file.with_suffix(f".draft-{os.getpid()}")
-        draft.write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
-        draft.replace(file)
+        draft = folder / f"{self.run_id}.draft"
+        try:
+            draft.write_text(self.model_dump_json(indent=2) + "\n", "utf-8")
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
         return file
 
 

@@ -13,6 +13,7 @@ from meta_insights_pipeline.catalog.reports import reports_of_levels
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.schedules import range_tags
+from meta_insights_pipeline.full_disk import FullDiskError, telling_full_disk
 from meta_insights_pipeline.instance.home import open_instance, prepare_dagster_home
 from meta_insights_pipeline.instance.runs import JOB, running_syncs
 from meta_insights_pipeline.receipt import Receipt
@@ -42,6 +43,22 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
         KeyboardInterrupt: Ctrl-C.
     """
     warnings.filterwarnings("ignore", module="dagster")
+    try:
+        # Dagster writes down every step of a run, below the home as well.
+        with telling_full_disk(settings.home):
+            result = _execute(settings, days, levels, accounts)
+    except FullDiskError as error:
+        raise RunFailedError(str(error)) from None
+    file = settings.home / "receipts" / f"{result.run_id}.json"
+    receipt = Receipt.model_validate_json(file.read_text("utf-8")) if file.exists() else None
+    if not result.success or receipt is None:
+        raise RunFailedError(_cause(result), receipt)
+    return receipt
+
+
+def _execute(
+    settings: Settings, days: DayRange, levels: Sequence[Level], accounts: Sequence[str]
+) -> dg.ExecuteInProcessResult:
     names = [*(report.name for report in reports_of_levels(levels or list(Level))), ACTIONS_TABLE]
     if not levels:
         names += [kind.value for kind in EntityKind]
@@ -49,7 +66,7 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
         # Runs whose process was killed are marked as failed, as a side effect of asking.
         running_syncs(instance, settings.home)
         job = defs().resolve_job_def(JOB)
-        result = job.execute_in_process(
+        return job.execute_in_process(
             instance=instance,
             tags={**range_tags(days), "meta_insights/by": "command line"},
             asset_selection=[dg.AssetKey(name) for name in names],
@@ -59,11 +76,6 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
             },
             raise_on_error=False,
         )
-    file = settings.home / "receipts" / f"{result.run_id}.json"
-    receipt = Receipt.model_validate_json(file.read_text("utf-8")) if file.exists() else None
-    if not result.success or receipt is None:
-        raise RunFailedError(_cause(result), receipt)
-    return receipt
 
 
 def _cause(result: dg.ExecuteInProcessResult) -> str:

@@ -17,13 +17,17 @@ import duckdb
 from filelock import Timeout
 
 from meta_insights_pipeline.archiving import settle_archive
+from meta_insights_pipeline.catalog.conversions import Choice
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
+from meta_insights_pipeline.full_disk import telling_full_disk
 from meta_insights_pipeline.logs import log_context
 from meta_insights_pipeline.replay_receipt import LeftOut, RebuiltTable, ReplayReceipt
 from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.sync import counted_conversions
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive
 from meta_insights_pipeline.warehouse.archive_index import add_to_index, make_index, merges
+from meta_insights_pipeline.warehouse.conversion_events import store_choices
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, WarehouseError, open_memory
 from meta_insights_pipeline.warehouse.entity_takeover import (
     count_accounts_taken_over,
@@ -37,6 +41,7 @@ from meta_insights_pipeline.warehouse.entity_takeover import (
 from meta_insights_pipeline.warehouse.history import thin_history
 from meta_insights_pipeline.warehouse.publication import publish
 from meta_insights_pipeline.warehouse.rebuilding import Failure, Rebuilder
+from meta_insights_pipeline.warehouse.reconciliation import Moment, collected_days, reconcile
 from meta_insights_pipeline.warehouse.schema import (
     entity_history_table,
     entity_table,
@@ -80,14 +85,22 @@ def run_replay(settings: Settings, reports: Sequence[Report] | None = None) -> R
 
     Raises:
         ReplayError: There is nothing to replay, or the warehouse is of the other mode.
+        SettingsError: META_INSIGHTS_CONVERSIONS cannot be used.
         WarehouseError: The warehouse cannot be read or written; it is as before.
     """
     run_id = f"replay-{uuid4()}"
+    counted_by = counted_conversions(settings)
     archive = Archive(settings.archive_path)
     warehouse = Warehouse(settings.warehouse_path, settings.home / "tmp")
     warehouse.check_writable()
-    with log_context(run=run_id), _archive_locked(archive), _work_folder(settings.home / "tmp", run_id) as folder:
-        return _Replay(settings, tuple(reports or builtin_reports()), archive, warehouse, folder, run_id).run()
+    with (
+        log_context(run=run_id),
+        telling_full_disk(settings.home, "replay"),
+        _archive_locked(archive),
+        _work_folder(settings.home / "tmp", run_id) as folder,
+    ):
+        reports = tuple(reports or builtin_reports())
+        return _Replay(settings, reports, counted_by, archive, warehouse, folder, run_id).run()
 
 
 class _Replay:
@@ -97,6 +110,7 @@ class _Replay:
         self,
         settings: Settings,
         reports: Sequence[Report],
+        counted_by: Sequence[Choice],
         archive: Archive,
         warehouse: Warehouse,
         folder: Path,
@@ -104,6 +118,7 @@ class _Replay:
     ) -> None:
         self._settings = settings
         self._reports = reports
+        self._counted_by = counted_by
         self._archive = archive
         self._warehouse = warehouse
         self._folder = folder
@@ -171,8 +186,7 @@ class _Replay:
 
     def _index(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Bring the index up to date; while the warehouse is locked, so that whatever is merged has its place."""
-        lost = not self._warehouse.path.exists()
-        settle_archive(self._settings, self._archive, self._warehouse, lost=lost)
+        settle_archive(self._settings, self._archive, self._warehouse, lost=True)
         known = {failure.path for failure in self._failures}
         strangers = add_to_index(connection, self._archive, [report.name for report in self._reports], self._folder)
         self._failures += [
@@ -227,8 +241,21 @@ class _Replay:
 
     def _end(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What comes after the pages; while the warehouse is locked."""
-        if not self._warehouse.path.exists():
-            return
+        lost = not self._warehouse.path.exists()
+        if not lost:
+            self._bring_in_newer(connection)
+        connection.execute("BEGIN")
+        if store_choices(connection, ALIAS, self._counted_by) or lost:
+            moment = Moment(self._run_id, datetime.now(UTC))
+            reconcile(connection, collected_days(connection), moment, self._folder)
+        connection.execute("COMMIT")
+        if thinned := thinned_at(connection):
+            connection.execute("BEGIN")
+            thin_history(connection, thinned.replace(tzinfo=UTC))
+            connection.execute("COMMIT")
+
+    def _bring_in_newer(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """What the warehouse has and the archive has not."""
         self._put_down()
         for file in [failure.file for failure in self._failures if failure.file]:
             question = file.name.question
@@ -244,10 +271,6 @@ class _Replay:
             put_accounts_back(connection)
             take_over_rest(connection, self._reports)
         self._days, self._accounts = count_days_taken_over(connection), count_accounts_taken_over(connection)
-        if moment := thinned_at(connection):
-            connection.execute("BEGIN")
-            thin_history(connection, moment.replace(tzinfo=UTC))
-            connection.execute("COMMIT")
 
     def _counts(self, connection: duckdb.DuckDBPyConnection) -> dict[str, RebuiltTable]:
         pairs = [(table, history_table(table)) for table in tables(self._reports)]

@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     api_url: str = Field(
         "http://127.0.0.1:8080",
         validation_alias="META_INSIGHTS_API_URL",
-        description="where clients find the read API (reserved: it is not served yet)",
+        description="where the dashboard and clients find the read API",
     )
     dagster_url: str = Field(
         "http://127.0.0.1:3000", validation_alias="META_INSIGHTS_DAGSTER_URL", description="where Dagster's UI is found"
@@ -112,6 +112,47 @@ class Settings(BaseSettings):
         validation_alias="META_INSIGHTS_API_REQUESTS_PER_MINUTE",
         ge=1,
         description="requests that each key, token subject or address without either may make",
+    )
+    api_query_seconds: float = Field(
+        10.0,
+        validation_alias="META_INSIGHTS_API_QUERY_SECONDS",
+        gt=0,
+        description="how long one query of the read API may take; then it is ended and answered 503",
+    )
+    api_memory_limit: str = Field(
+        "512MB",
+        validation_alias="META_INSIGHTS_API_MEMORY_LIMIT",
+        pattern=r"^[1-9]\d*(MB|GB)$",
+        description="memory that the queries of one process of the read API may use together",
+    )
+    api_threads: int = Field(
+        2,
+        validation_alias="META_INSIGHTS_API_THREADS",
+        ge=1,
+        le=256,
+        description="threads that work on the queries of one process of the read API",
+    )
+    api_cache_mb: int = Field(
+        64,
+        validation_alias="META_INSIGHTS_API_CACHE_MB",
+        ge=0,
+        description="megabytes of answers that one process of the read API keeps for the same question; 0 keeps none",
+    )
+    api_oldest_hours: float = Field(
+        24.0,
+        validation_alias="META_INSIGHTS_API_OLDEST_HOURS",
+        gt=0,
+        description="hours after its publication at which a snapshot is too old for /readyz",
+    )
+    api_cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        validation_alias="META_INSIGHTS_API_CORS_ORIGINS",
+        description="comma list of origins (https://dashboard.example.com) whose pages may ask too",
+    )
+    api_metrics: bool = Field(
+        False,
+        validation_alias="META_INSIGHTS_API_METRICS",
+        description="true serves Prometheus metrics at /metrics, to holders of a credential",
     )
     jwt_jwks_url: str | None = Field(
         None,
@@ -165,6 +206,22 @@ class Settings(BaseSettings):
     @classmethod
     def _split_patterns(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("api_cors_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError("use a comma list of origins like https://dashboard.example.com; * is not one")
+        return origins
 
     @field_validator("jwt_algorithms", mode="before")
     @classmethod
@@ -223,6 +280,11 @@ class Settings(BaseSettings):
     def access_path(self) -> Path:
         """The API keys and the audit log."""
         return self.home / "access.sqlite"
+
+    @property
+    def sync_requests_path(self) -> Path:
+        """The syncs that were asked for over HTTP with an Idempotency-Key."""
+        return self.home / "sync-requests.sqlite"
 
     @property
     def archive_path(self) -> Path:
@@ -285,6 +347,12 @@ _HINTS = {
     "META_INSIGHTS_STUB_SEED": "use a whole number",
     "META_INSIGHTS_ARCHIVE_DAYS": "use a whole number of days, 0 for none",
     "META_INSIGHTS_API_REQUESTS_PER_MINUTE": "use a whole number of at least 1",
+    "META_INSIGHTS_API_QUERY_SECONDS": "use a number of seconds above 0",
+    "META_INSIGHTS_API_MEMORY_LIMIT": "use an amount like 512MB or 2GB",
+    "META_INSIGHTS_API_THREADS": "use a whole number from 1 to 256",
+    "META_INSIGHTS_API_CACHE_MB": "use a whole number of megabytes, 0 for none",
+    "META_INSIGHTS_API_OLDEST_HOURS": "use a number of hours above 0",
+    "META_INSIGHTS_API_METRICS": "use true or false",
     "META_INSIGHTS_JWT_LEEWAY_SECONDS": "use a whole number from 0 to 300",
 }
 _SECRETS = ("META_ACCESS_TOKEN", "META_APP_SECRET", "META_INSIGHTS_JWT_KEY")

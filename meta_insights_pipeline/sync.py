@@ -7,10 +7,12 @@ nothing of Dagster: the assets and the command line both end here.
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -30,20 +32,27 @@ from meta_insights_pipeline.collection import (
 )
 from meta_insights_pipeline.collector.accounts import AdAccount, FoundAccounts
 from meta_insights_pipeline.collector.days import DayRange, newest_day
+from meta_insights_pipeline.collector.plan import Request
 from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities
+from meta_insights_pipeline.full_disk import telling_full_disk
 from meta_insights_pipeline.graph_api.errors import AuthError
 from meta_insights_pipeline.harvest import FAILED, REFUSED, Harvest, collect_and_stage, gaps_of_new_accounts
 from meta_insights_pipeline.home_files import MissingBook, MissingPart
+from meta_insights_pipeline.life import sweep_dead, work_folder
 from meta_insights_pipeline.logs import log_context
-from meta_insights_pipeline.receipt import Missing, Receipt, Refused, TableReceipt, call_fields
+from meta_insights_pipeline.receipt import Missing, Receipt, Reconciled, Refused, Sighted, TableReceipt, call_fields
+from meta_insights_pipeline.recovery import settle
 from meta_insights_pipeline.settings import ENV_FILE, Settings, SettingsError
 from meta_insights_pipeline.warehouse.database import Warehouse
+from meta_insights_pipeline.warehouse.drift import Drift
 from meta_insights_pipeline.warehouse.inspection import CheckFinding, TableInspection, inspect_table
 from meta_insights_pipeline.warehouse.knowledge import Knowledge, read_knowledge
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, missing_parts
 from meta_insights_pipeline.warehouse.publication import publish
+from meta_insights_pipeline.warehouse.reconciliation import LedgerFinding, Status
 from meta_insights_pipeline.warehouse.schema import actions_table, fact_table
 from meta_insights_pipeline.warehouse.staging import Staged
+from meta_insights_pipeline.warehouse.trust import Run, Trust, read_trust
 from meta_insights_pipeline.warehouse.writing import Written, write
 
 log = logging.getLogger(__name__)
@@ -83,6 +92,8 @@ class SyncOutcome:
     entity_rows: Mapping[str, int]
     """Rows by table of entities; empty when none were refreshed."""
     entity_checks: Mapping[str, Mapping[str, CheckFinding]]
+    trust: Trust
+    """Whether the reports add up, are fresh, and are as long as usual."""
 
     @property
     def complete(self) -> bool:
@@ -124,11 +135,13 @@ def run_sync(settings: Settings, request: SyncRequest, *, clock: Clock | None = 
     """
     watch = _Stopwatch()
     counted_by = counted_conversions(settings)
-    warehouse = Warehouse(settings.warehouse_path, settings.home / "tmp")
-    warehouse.check_writable()
-    folder = settings.home / "tmp" / f"sync-{request.run_id}"
+    Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
+    folder = work_folder(settings.home, request.run_id)
+    # Whatever the warehouse needs room for is in the sync's own folder, so that nothing is left when its process dies.
+    warehouse = Warehouse(settings.warehouse_path, folder)
     with (
         log_context(run=request.run_id),
+        telling_full_disk(settings.home),
         open_collection(settings, request.run_id, clock) as collection,
         _work_folder(folder),
     ):
@@ -177,6 +190,7 @@ class _Sync:
         request, watch = self._request, self._watch
         self._archive.settle_earlier(self._warehouse)
         self._collection.book.sweep()
+        sweep_dead(self._settings.home)
         with watch.stage("accounts"):
             found = accounts_of(self._collection, request.account_ids)
         plan, harvest, stored = Plan((), {}), Harvest(), _Stored()
@@ -189,14 +203,16 @@ class _Sync:
                         entity_calls(self._collection, found.accounts, plan.rows_a_day, request.entities_every)
                     )
             with watch.stage("collect_and_stage"):
-                listened = self._archive.listen(self._collection)
-                harvest = collect_and_stage(listened, plan.requests, self._folder, self._warehouse.temporary)
+                harvest = self._collect(plan.requests, self._folder)
             harvest.leave_out(plan.unavailable)
             self._refuse(harvest, found)
             if harvest.token_error is not None and not harvest.staged:
                 raise harvest.token_error
-            stored = self._write(harvest, self._joined(found, knowledge))
+            stored = self._write(harvest, found, self._joined(found, knowledge))
         state = harvest.state([account.id for account in found.accounts], self._named)
+        if stored.trust.residuals and state != FAILED:
+            with watch.stage("reconcile"):
+                self._settle(found, plan, stored)
         entities = EntityOutcome()
         if request.entities_every is not None and state != FAILED:
             with watch.stage("entities"):
@@ -215,7 +231,12 @@ class _Sync:
             self._touched(harvest.staged),
             {} if entities.not_refreshed else entities.total_rows,
             entities.findings,
+            stored.trust,
         )
+
+    def _collect(self, requests: Sequence[Request], folder: Path) -> Harvest:
+        with self._archive.listening() as hear:
+            return collect_and_stage(self._collection, requests, folder, self._warehouse.temporary, hear)
 
     def _refuse(self, harvest: Harvest, found: FoundAccounts) -> None:
         for account in found.refused:
@@ -291,34 +312,87 @@ class _Sync:
             log.info("act_%s has joined; its earlier days are collected next", account_id)
         return gaps_of_new_accounts(new, builtin_reports(), knowledge.earliest_day, self._request.days, self._started)
 
-    def _write(self, harvest: Harvest, later: Sequence[Gap]) -> "_Stored":
+    def _write(self, harvest: Harvest, found: FoundAccounts, later: Sequence[Gap]) -> "_Stored":
         stored = _Stored()
+        read_back = partial(self._read_back, stored, found.accounts)
+        with self._watch.stage("merge"):
+            stored.written = self._merge(harvest, [*harvest.gaps, *later], read_back)
+        self._archive.thin(self._started)
+        MissingBook(self._settings.home).save(stored.missing)
+        return stored
+
+    def _merge(
+        self,
+        harvest: Harvest,
+        gaps: Sequence[Gap],
+        read_back: Callable[[duckdb.DuckDBPyConnection], object],
+        asked_again_at: datetime | None = None,
+    ) -> Written:
         archived = self._archive.insights
         archived.confine(harvest.staged)
 
-        def read_back(connection: duckdb.DuckDBPyConnection) -> None:
+        def merged(connection: duckdb.DuckDBPyConnection) -> None:
             archived.mark_merged()
-            stored.inspections = self._inspect(connection)
-            stored.missing = tuple(MissingPart(**asdict(gap)) for gap in missing_parts(connection))
+            read_back(connection)
 
-        with self._watch.stage("merge"):
-            stored.written = write(
-                self._warehouse,
-                self._settings.snapshot_path,
-                harvest.staged,
-                [*harvest.gaps, *later],
-                run_id=self._request.run_id,
-                source=self._settings.mode,
-                counted_by=self._counted_by,
-                publish_result=False,
-                read_back=read_back,
-            )
+        written = write(
+            self._warehouse,
+            self._settings.snapshot_path,
+            harvest.staged,
+            gaps,
+            run_id=self._request.run_id,
+            source=self._settings.mode,
+            counted_by=self._counted_by,
+            publish_result=False,
+            now=self._collection.clock.now(),
+            asked_again_at=asked_again_at,
+            read_back=merged,
+        )
         # Only now is what was bought safe.
         archived.settle()
-        self._archive.thin(self._started)
         self._collection.book.discard(harvest.purchases)
-        MissingBook(self._settings.home).save(stored.missing)
-        return stored
+        return written
+
+    def _read_back(
+        self, stored: "_Stored", accounts: Sequence[AdAccount], connection: duckdb.DuckDBPyConnection
+    ) -> None:
+        request, now = self._request, self._collection.clock.now()
+        stored.inspections = self._inspect(connection)
+        stored.missing = tuple(MissingPart(**asdict(gap)) for gap in missing_parts(connection))
+        run = Run(
+            request.run_id,
+            [report.name for report in request.reports],
+            request.days.since,
+            request.days.until,
+            {account.id: account.timezone_name for account in accounts},
+        )
+        stored.trust = read_trust(connection, run, now)
+
+    def _settle(self, found: FoundAccounts, plan: Plan, stored: "_Stored") -> None:
+        """Look for what explains residuals; what is stored may be another thing afterwards."""
+        request = self._request
+        counts = settle(
+            self._collection,
+            self._warehouse,
+            stored.trust.residuals,
+            accounts=found.accounts,
+            levels=[report.level for report in request.reports],
+            rows_a_day=plan.rows_a_day,
+            folder=self._folder,
+            read_again=self._read_again,
+            run_id=request.run_id,
+        )
+        for table, more in counts.items():
+            stored.written.counts[table] = stored.written.counts.get(table, MergeCounts()) + more
+        with self._warehouse.connect() as connection:
+            self._read_back(stored, found.accounts, connection)
+
+    def _read_again(self, requests: Sequence[Request], asked_at: datetime) -> Mapping[str, MergeCounts]:
+        folder = self._folder / "again"
+        folder.mkdir()
+        harvest = self._collect(requests, folder)
+        # What could not be read a second time is not missing: the first reading is stored.
+        return self._merge(harvest, [], lambda _connection: None, asked_at).counts
 
     def _is_asked_for(self, part: MissingPart) -> bool:
         """Whether a missing part is of what this sync should bring; accounts that were only found, and refuse, are not."""
@@ -388,6 +462,8 @@ class _Sync:
                     Refused(account_id=account_id, reason=reason) for account_id, reason in harvest.refused.items()
                 ],
                 "withheld": harvest.withheld,
+                "reconciliation": _reconciled(stored.trust.ledger.values()),
+                "drift": _sighted(stored.trust.drift, request.run_id),
                 "version_warnings": api.version_warnings,
                 "warnings": (*api.version_warnings, *entities.warnings, *self._archive.warnings),
                 "published": state != FAILED,
@@ -397,6 +473,8 @@ class _Sync:
         )
 
     def _tell_end(self, receipt: Receipt) -> None:
+        for one in receipt.drift:
+            log.warning("Meta has begun to send something: %s", one.text)
         log.info(
             "%s rows read, %s written, %d calls (%d planned); %s",
             f"{receipt.rows_read:,}",
@@ -414,6 +492,30 @@ class _Stored:
     written: Written = field(default_factory=Written)
     inspections: Mapping[str, TableInspection] = field(default_factory=dict)
     missing: tuple[MissingPart, ...] = ()
+    trust: Trust = field(default_factory=Trust)
+
+
+def _reconciled(found: Iterable[LedgerFinding]) -> Reconciled:
+    counts: Counter[str] = Counter()
+    for one in found:
+        counts.update({status.value: count for status, count in one.counts.items()})
+    return Reconciled(compared=counts.total(), **{status.value: counts[status.value] for status in Status})
+
+
+def _sighted(drift: Iterable[Drift], run_id: str) -> list[Sighted]:
+    """What a run saw first."""
+    return [
+        Sighted(
+            kind=one.kind.value,
+            report=one.report,
+            account_id=one.account_id,
+            name=one.name,
+            example=one.example,
+            text=one.sentence,
+        )
+        for one in drift
+        if one.run_id == run_id
+    ]
 
 
 @contextmanager

@@ -5,13 +5,16 @@ from pathlib import Path
 
 import pytest
 
+from meta_insights_pipeline.archiving import SyncArchive
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import reports_of_levels
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.simulator.clock import SimulatedClock
 from meta_insights_pipeline.sync import SyncOutcome, SyncRequest, run_sync
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, ArchivedFile
-from meta_insights_pipeline.warehouse.archive_files import open_file
+from meta_insights_pipeline.warehouse.archive_files import open_file, write_file
+from meta_insights_pipeline.warehouse.archive_names import Question
+from meta_insights_pipeline.warehouse.database import Warehouse
 from meta_insights_pipeline_tests.graph_api.support import SharedClock
 from meta_insights_pipeline_tests.live import TOKEN, Live, live
 
@@ -102,3 +105,13 @@ def test_what_cannot_be_read_is_not_archived(tmp_path: Path, monkeypatch: pytest
     assert {gap.account_id for gap in receipt.missing} == {spoiled}
     assert {file.account_id for file in archived(home)} == {home.world.accounts[1].id}
     assert Archive(home.settings.archive_path).unsettled() == []
+
+
+def test_what_a_sync_left_that_stored_nothing_is_removed_and_no_warehouse_is_made_for_it(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        archive = Archive(home.settings.archive_path)
+        intake = archive.intake("dead-run")
+        intake.add("1", "account_insights", Question(home.at), lambda file: write_file(file, {}, [b"x"], [1]))
+        SyncArchive(home.settings, "run-1").settle_earlier(Warehouse(home.settings.warehouse_path, tmp_path / "tmp"))
+        assert (archive.unsettled(), list(archive.files())) == ([], [])
+        assert not home.settings.warehouse_path.exists()

@@ -13,7 +13,7 @@ from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.graph_api.meter import CallMeter
 from meta_insights_pipeline.logs import JsonFormatter, TerminalFormatter, add_context, fields_of, log_context
-from meta_insights_pipeline.progress import Progress
+from meta_insights_pipeline.progress import PROGRESS_FILE, Progress
 from meta_insights_pipeline.sync import SyncRequest, run_sync
 from meta_insights_pipeline_tests.live import live
 
@@ -75,16 +75,18 @@ def test_lines_of_a_sync_name_run_account_report_and_trace(tmp_path: Path, caplo
 
 
 def test_progress_tells_reports_accounts_rows_and_calls_and_ends_with_the_whole(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.INFO, "meta_insights_pipeline")
     meter = CallMeter()
     meter.called("insights_page")
     meter.used(42.0)
-    progress = Progress(3, 2, meter)
+    progress = Progress(3, 2, meter, tmp_path)
     progress.came(1000)
     progress.came(234)
     progress.missed()
     assert caplog.messages[-1] == ("3 of 3 reports of 2 accounts, 1 missing, 1,234 rows, 1 calls, fullest budget 42 %")
     # Not a line for each: the one in between came at once.
     assert len(caplog.messages) == 2
+    told = json.loads((tmp_path / PROGRESS_FILE).read_text("utf-8"))
+    assert told == {"reports_done": 3, "reports_total": 3, "rows": 1234, "calls": 1}

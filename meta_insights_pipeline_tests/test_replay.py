@@ -6,11 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -115,6 +118,7 @@ def refuse(*_args: object, **_options: object) -> None:
     raise AssertionError("a replay opens no connection")
 
 
+@pytest.mark.xdist_group("replay of syncs")
 def test_after_a_replay_every_row_of_every_table_is_the_same_and_meta_was_not_asked(
     copied: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,16 +145,41 @@ def test_after_a_replay_every_row_of_every_table_is_the_same_and_meta_was_not_as
     assert ReplayReceipt.model_validate_json(saved.read_text("utf-8")) == receipt
 
 
+def residuals(file: Path) -> list[tuple[Any, ...]]:
+    """The ledger's numbers."""
+    with closing(duckdb.connect(str(file), read_only=True)) as connection:
+        return connection.execute(
+            "SELECT account_id, date_start, level, metric, account_value, level_sum, residual "
+            "FROM reconciliation ORDER BY ALL"
+        ).fetchall()
+
+
+@pytest.mark.xdist_group("replay of syncs")
 def test_a_warehouse_that_is_lost_is_rebuilt_from_the_archive_alone(copied: Settings) -> None:
-    before = dump(copied.warehouse_path)
+    before, ledger = dump(copied.warehouse_path), residuals(copied.warehouse_path)
     copied.warehouse_path.unlink()
     receipt = run_replay(copied)
     after = dump(copied.warehouse_path)
+    # The ledger is written anew: its numbers are the same, its moments and runs are not.
+    assert residuals(copied.warehouse_path) == ledger
+    assert len(after.pop("main.reconciliation")) == len(before.pop("main.reconciliation")) > 100
     # When histories were last thinned is nowhere but in the warehouse.
     assert after.pop("pipeline.history_thinning") == []
     assert before.pop("pipeline.history_thinning")
     assert after == before
     assert receipt.backup is None
+
+
+def test_what_was_merged_into_a_lost_warehouse_just_before_the_process_ended_is_replayed_too(
+    home: ArchivedHome,
+) -> None:
+    home.merge(answer(NOON, FIRST, FIRST, 2, 1))
+    home.merge(answer(NOON + HOUR, FIRST, FIRST, 2, 2), settled=False)
+    before = home.dump()
+    home.settings.warehouse_path.unlink()
+    assert run_replay(home.settings).files == 2
+    for table in ("main.campaign_insights", "main.campaign_insights_history", "pipeline.coverage"):
+        assert home.dump()[table] == before[table]
 
 
 def test_syncs_and_replays_take_turns(home: ArchivedHome) -> None:
@@ -384,9 +413,10 @@ def test_a_field_that_meta_sent_and_nobody_knew_is_read_from_yesterdays_pages(
     home.merge(Answer(NOON, FIRST, FIRST, rows))
     home.merge(Answer(NOON + HOUR, FIRST, FIRST, [campaign_row("c1", FIRST, brand_new_clicks="42"), rows[1]]))
     home.merge(answer(NOON + HOUR, FIRST + ONE_DAY, FIRST + ONE_DAY, 1, 1))
-    assert all(
-        "brand_new_clicks" not in row for row in read_rows(home.settings.warehouse_path, "FROM campaign_insights")
+    kept = read_rows(
+        home.settings.warehouse_path, "SELECT campaign_id, other_fields FROM campaign_insights ORDER BY ALL"
     )
+    assert [tuple(row.values()) for row in kept] == [("c0", None), ("c1", '{"brand_new_clicks":"42"}'), ("c2", None)]
 
     # Today the catalogue learns the field, and the report asks for it.
     new = Field(
@@ -410,13 +440,13 @@ def test_a_field_that_meta_sent_and_nobody_knew_is_read_from_yesterdays_pages(
     assert run_replay(home.settings, today).state == "complete"
     found = read_rows(
         home.settings.snapshot_path,
-        "SELECT campaign_id, date_start, brand_new_clicks, withheld_fields FROM campaign_insights ORDER BY ALL",
+        "SELECT campaign_id, date_start, brand_new_clicks, withheld_fields, other_fields FROM campaign_insights ORDER BY ALL",
     )
     # Meta leaves out counts that are 0, and what it never sent is not known.
     assert [tuple(row.values()) for row in found] == [
-        ("c0", FIRST + ONE_DAY, None, new.name),
-        ("c1", FIRST, 42, None),
-        ("c2", FIRST, 0, None),
+        ("c0", FIRST + ONE_DAY, None, new.name, None),
+        ("c1", FIRST, 42, None, None),
+        ("c2", FIRST, 0, None, None),
     ]
     earlier = read_rows(home.settings.snapshot_path, "SELECT brand_new_clicks FROM campaign_insights_history")
     assert earlier == [{"brand_new_clicks": 41}]

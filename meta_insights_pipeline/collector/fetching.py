@@ -38,6 +38,7 @@ class Part:
     """JSON arrays of rows, as Meta wrote them."""
     fields: tuple[str, ...] | None
     """The report's fields that were asked for; None: all."""
+    rows: int = 0
 
 
 class Fetcher:
@@ -102,7 +103,8 @@ class Fetcher:
                 if not purchase.complete and not self._complete(request, purchase):
                     self._book.discard([purchase])
                     return None
-                return Part(purchase, self._book.files(purchase), request.fields)
+                pages = self._book.files(purchase)
+                return Part(purchase, pages, request.fields, sum(page.read_bytes().count(_ROW) for page in pages))
             except NotFoundError as error:
                 self._book.discard([purchase])
                 if purchase.run_id is None:

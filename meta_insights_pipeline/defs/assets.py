@@ -25,6 +25,7 @@ from meta_insights_pipeline.defs.metadata import (
 )
 from meta_insights_pipeline.defs.partitions import account_days
 from meta_insights_pipeline.defs.resources import InsightsSync
+from meta_insights_pipeline.defs.trust_checks import trust_checks, trust_result
 from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import FAILED
 from meta_insights_pipeline.settings import SettingsError
@@ -94,7 +95,9 @@ def entity_specs() -> list[dg.AssetSpec]:
 
 def check_specs() -> list[dg.AssetCheckSpec]:
     """The checks that every table has after each sync."""
-    insights_checks = [(spec, INSIGHTS_CHECKS) for spec in insights_specs()]
+    insights_checks = [
+        (spec, {**INSIGHTS_CHECKS, **trust_checks(spec.key.to_user_string())}) for spec in insights_specs()
+    ]
     return [
         dg.AssetCheckSpec(name, asset=spec.key, description=description)
         for spec, checks in [*insights_checks, *((spec, ENTITY_CHECKS) for spec in entity_specs())]
@@ -150,10 +153,8 @@ def insights(
     if outcome.receipt.published:
         for event in mart_events(names, outcome.receipt.snapshot):
             context.log_event(event)
-    for check in sorted(context.selected_asset_check_keys):
-        name = check.asset_key.to_user_string()
-        if name in names and (name not in ENTITY_TABLES or name in outcome.entity_checks):
-            yield _check(outcome, name, check.name)
+    wanted = [check for check in context.selected_asset_check_keys if check.asset_key.to_user_string() in names]
+    yield from _checks(outcome, wanted)
     if outcome.receipt.state == FAILED:
         raise dg.Failure(
             outcome.receipt.missing_text(),
@@ -197,9 +198,21 @@ def _whole_days(outcome: SyncOutcome, table: str, keys: Sequence[str]) -> set[da
     return days
 
 
-def _check(outcome: SyncOutcome, table: str, name: str) -> dg.AssetCheckResult:
+def _checks(outcome: SyncOutcome, wanted: Iterable[dg.AssetCheckKey]) -> Iterator[dg.AssetCheckResult]:
+    """What the sync found; nothing for a check of which it says nothing."""
+    for check in sorted(wanted):
+        table = check.asset_key.to_user_string()
+        if table not in ENTITY_TABLES or table in outcome.entity_checks:
+            result = _check(outcome, table, check.name)
+            if result is not None:
+                yield result
+
+
+def _check(outcome: SyncOutcome, table: str, name: str) -> dg.AssetCheckResult | None:
     if table in ENTITY_TABLES:
         return check_result(table, name, outcome.entity_checks[table][name])
+    if name in trust_checks(table):
+        return trust_result(outcome, table, name)
     if name == VERSION_CHECK:
         return version_result(table, name, outcome.receipt.version_warnings)
     if name == COMPLETE_CHECK:

@@ -3,6 +3,7 @@
 Belongs here: rules and their bookkeeping. Does not belong here: how a fault looks on the wire (the two doors).
 """
 
+import json
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -18,7 +19,10 @@ ERROR_ACTIONS = ("graph_error", "html", "text")
 WIRE_ACTIONS = ("truncate", "cut", "reset", "hang", "slow", "slow_body")
 """The real answer, or none, harmed on its way."""
 
-PAGE_ACTIONS = ("short_page", "empty_page", "looping_cursor", "duplicate_row")
+NEW_PARTS = "new_parts"
+"""Rows with parts that nobody asked for: those of the JSON object in `body`."""
+
+PAGE_ACTIONS = ("short_page", "empty_page", "looping_cursor", "duplicate_row", NEW_PARTS)
 """Pages of rows that are legal, or were seen, and that trip careless readers."""
 
 RUN_ACTIONS = (
@@ -106,6 +110,9 @@ class FaultRule:
             raise ValueError(msg)
         if self.action == "block" and (self.code not in AREAS or self.seconds <= 0):
             msg = f"a block needs seconds and one of the codes {', '.join(map(str, AREAS))}"
+            raise ValueError(msg)
+        if self.action == NEW_PARTS and not isinstance(json.loads(self.body or "null"), dict):
+            msg = "new parts need a body that is a JSON object"
             raise ValueError(msg)
         re.compile(self.path)
 

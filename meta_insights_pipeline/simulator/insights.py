@@ -3,10 +3,15 @@
 Belongs here: turning a query and paging parameters into a body. Does not belong here: how rows come about (`results`).
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+import orjson
 
 from meta_insights_pipeline.simulator.calls import Call
-from meta_insights_pipeline.simulator.faults import FaultRule
+from meta_insights_pipeline.simulator.faults import NEW_PARTS, FaultRule
 from meta_insights_pipeline.simulator.paging import Page, encode_cursor, offset_page, paging_json
 from meta_insights_pipeline.simulator.query import InsightsQuery
 from meta_insights_pipeline.simulator.results import Results
@@ -25,6 +30,8 @@ def insights_page(results: Results, query: InsightsQuery, call: Call, quirk: Fau
     elif action == "empty_page":
         page = replace(page, stop=page.start)
     rows = results.rows(query, page.start, page.stop)
+    if quirk is not None and action == NEW_PARTS:
+        rows = [_with_parts(row, orjson.loads(quirk.body)) for row in rows]
     parts = [b'{"data":[', ",".join(rows).encode("ascii"), b"]"]
     paging = _paging(call, page, action)
     if paging:
@@ -34,6 +41,22 @@ def insights_page(results: Results, query: InsightsQuery, call: Call, quirk: Fau
         if summary is not None:
             parts += [b',"summary":', summary.encode("ascii")]
     return b"".join([*parts, b"}"]), len(rows)
+
+
+def _with_parts(row: str, parts: Mapping[str, Any]) -> str:
+    """Return a row with more keys; what stands for a list of actions goes into the entries of the same type, or is added."""
+    values: dict[str, Any] = orjson.loads(row)
+    for key, part in parts.items():
+        present = values.get(key)
+        if not isinstance(present, list) or not isinstance(part, list):
+            values[key] = part
+            continue
+        by_type = {entry["action_type"]: entry for entry in present}
+        for entry in part:
+            by_type[entry["action_type"]] = {**by_type.get(entry["action_type"], {}), **entry}
+        values[key] = list(by_type.values())
+    # As all rows are: nothing but ASCII.
+    return json.dumps(values, separators=(",", ":"))
 
 
 def _paging(call: Call, page: Page, action: str) -> bytes | None:

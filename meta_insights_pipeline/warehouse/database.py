@@ -51,12 +51,13 @@ class Warehouse:
         Raises:
             WarehouseError: The file cannot be written; nothing was changed.
         """
-        probe = self.path.with_name(f".{self.path.name}.probe-{os.getpid()}")
+        probe = self.path.with_name(f".{self.path.name}.probe")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.temporary.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
-            probe.unlink()
+            # Another process may try at the same time.
+            probe.unlink(missing_ok=True)
             writable = not self.path.exists() or (self.path.is_file() and os.access(self.path, os.W_OK))
         except OSError as error:
             raise WarehouseError(
@@ -220,6 +221,18 @@ def one_thread(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("SET threads = 1")
     yield
     connection.execute(f"SET threads = {THREADS}")
+
+
+@contextmanager
+def joins_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Do something with every join as it is written: the left side streams past the right one, which is held in memory.
+
+    DuckDB decides otherwise by what it knows of a table, and of rows that a transaction has just put in it knows nothing:
+    it would hold a table of millions of new rows in memory, since it takes it for empty.
+    """
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    yield
+    connection.execute("RESET disabled_optimizers")
 
 
 def _holder(text: str) -> str:

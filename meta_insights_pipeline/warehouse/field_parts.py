@@ -8,8 +8,8 @@ from pathlib import Path
 
 from meta_insights_pipeline.catalog.fields import Field
 from meta_insights_pipeline.catalog.reports import Report
-from meta_insights_pipeline.warehouse.pages import PART, SLICE, SLICES, quoted, stored_value
-from meta_insights_pipeline.warehouse.schema import CHANGED_AT, WITHHELD
+from meta_insights_pipeline.warehouse.pages import PART, SLICE, SLICES, other_fields, quoted, stored_value
+from meta_insights_pipeline.warehouse.schema import CHANGED_AT, OTHER_FIELDS, WITHHELD
 from meta_insights_pipeline.warehouse.sql import literal, parquet
 
 Given = tuple[str, ...]
@@ -53,6 +53,7 @@ def joined_query(report: Report, files: Sequence[Path], parts: Mapping[str, Sequ
             if each.name not in report.key
         ),
         *(f"bool_or({PART} = {number}) AS part_{number}" for number in present),
+        f"{other_fields(f'flatten(list({OTHER_FIELDS}))')} AS {OTHER_FIELDS}",
     ]
     values = [_value(each, parts, always) for each in report.column_fields]
     names = [
@@ -62,7 +63,7 @@ def joined_query(report: Report, files: Sequence[Path], parts: Mapping[str, Sequ
     ]
     return (
         f"SELECT {SLICE}, {', '.join(values)}, collected_at AS {CHANGED_AT}, "
-        f"nullif(concat_ws(',', {', '.join(names)}), '') AS {WITHHELD} "
+        f"nullif(concat_ws(',', {', '.join(names)}), '') AS {WITHHELD}, {OTHER_FIELDS} "
         f"FROM (SELECT {key}, {', '.join(merged)} FROM {parquet(files)} GROUP BY {key}) "
         f"JOIN (SELECT {SLICE}, collected_at FROM {SLICES}) USING ({SLICE})"
     )

@@ -29,7 +29,34 @@ def _to_2(database: str) -> list[str]:
     ]
 
 
-STEPS: Mapping[int, Callable[[str], list[str]]] = MappingProxyType({1: _to_2})
+def _to_3(_database: str) -> list[str]:
+    """The ledger and the book of recovered rows come, both wholly new."""
+    return []
+
+
+def _to_4(database: str) -> list[str]:
+    """Rows keep what no column takes, and it is written down when it came first; the action types that are there are not new."""
+    tables = ("account_insights", "campaign_insights", "adset_insights", "ad_insights")
+    added = [(f"{table}{suffix}", "other_fields") for table in tables for suffix in ("", "_history")]
+    added += [(f"insight_actions{suffix}", "other_windows") for suffix in ("", "_history")]
+    drift = f'"{database}".pipeline.drift'
+    return [
+        # The histories came with version 2, whose own step leaves what is wholly new to the schema's statements.
+        *(f'ALTER TABLE IF EXISTS "{database}"."{table}" ADD COLUMN {column} VARCHAR' for table, column in added),
+        (
+            f"CREATE TABLE {drift} (kind VARCHAR NOT NULL, report VARCHAR NOT NULL, name VARCHAR NOT NULL, "
+            "first_seen_at TIMESTAMP NOT NULL, last_seen_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, "
+            "account_id VARCHAR NOT NULL, example VARCHAR, is_new BOOLEAN NOT NULL)"
+        ),
+        (
+            f"INSERT INTO {drift} SELECT 'action_type', level || '_insights', action_type, min(changed_at), max(changed_at), "
+            f"'migration', min_by(account_id, changed_at), NULL, false FROM \"{database}\".insight_actions "
+            "GROUP BY level, action_type"
+        ),
+    ]
+
+
+STEPS: Mapping[int, Callable[[str], list[str]]] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})
 """The statements that lead from each version to the next one."""
 
 

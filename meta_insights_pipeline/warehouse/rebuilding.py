@@ -15,6 +15,7 @@ from meta_insights_pipeline.warehouse.archive_index import Merge, files_of, mark
 from meta_insights_pipeline.warehouse.archived_entities import read_batch
 from meta_insights_pipeline.warehouse.archived_pages import OtherReportError, Pages, read_pages
 from meta_insights_pipeline.warehouse.database import open_memory
+from meta_insights_pipeline.warehouse.drift import note_drift
 from meta_insights_pipeline.warehouse.entities import merge_entities
 from meta_insights_pipeline.warehouse.merge import merge_slices
 from meta_insights_pipeline.warehouse.staging import BYTES_AT_ONCE, Staged, Staging, StagingError
@@ -117,23 +118,24 @@ class Rebuilder:
                     staged.append(outcome)
             self._connection.execute("BEGIN")
             merge_slices(self._connection, staged, merge.run_id, self._folder)
+            note_drift(self._connection, staged, merge.run_id)
             self._connection.execute("COMMIT")
             self.files += len(staged)
         shutil.rmtree(rows)
         shutil.rmtree(self._folder / "pages", ignore_errors=True)
 
     def _take_entities(self, merge: Merge, files: Sequence[ArchivedFile]) -> None:
-        batches = []
+        # Each is of another account, so that one at a time comes to the same, and a small memory is enough.
         for file in files:
             try:
-                batches.append(read_batch(file))
+                batch = read_batch(file)
             except (DamagedFileError, FileNotFoundError) as error:
                 self._fail(file, error)
-        if batches:
+                continue
             self._connection.execute("BEGIN")
-            merge_entities(self._connection, batches, merge.run_id, self._folder)
+            merge_entities(self._connection, [batch], merge.run_id, self._folder)
             self._connection.execute("COMMIT")
-            self.files += len(batches)
+            self.files += 1
 
     def _fail(self, file: ArchivedFile, error: Exception) -> None:
         reason = "it is gone" if isinstance(error, FileNotFoundError) else str(error)

@@ -9,7 +9,7 @@ from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.warehouse.sql import literal
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 
 # 18 digits are one machine word in DuckDB; Meta gives money with at most the currency's own decimals, and values of
 # actions with at most six. Twelve digits before the point hold a day's spend in any currency.
@@ -17,7 +17,15 @@ DECIMAL = "DECIMAL(18, 6)"
 
 CHANGED_AT = "changed_at"
 WITHHELD = "withheld_fields"
+OTHER_FIELDS = "other_fields"
+OTHER_WINDOWS = "other_windows"
 SUPERSEDED_AT = "superseded_at"
+# Sums of many rows need more digits than one row has.
+SUM = "DECIMAL(38, 6)"
+
+RECONCILIATION = "reconciliation"
+RECOVERED_ROWS = "recovered_rows"
+DRIFT = "drift"
 ACTIONS_TABLE = "insight_actions"
 ACTIONS_KEY = ("level", "account_id", "entity_id", "date_start", "field", "action_type")
 
@@ -98,6 +106,12 @@ def fact_table(report: Report) -> Table:
             "VARCHAR",
             "Names of fields that Meta would not give for this row, separated by commas; NULL when it gave all.",
         ),
+        Column(
+            OTHER_FIELDS,
+            "VARCHAR",
+            "What Meta sent with this row and no column takes, as it wrote it: JSON text with sorted keys, by field; NULL when "
+            "there is nothing. A field that stands here because its column cannot hold the value is NULL there.",
+        ),
     ]
     return Table(report.name, report.key, tuple(columns), report.description)
 
@@ -126,7 +140,15 @@ def actions_table() -> Table:
         )
         for name in default_windows()
     ]
-    columns.append(_changed_at())
+    columns += [
+        _changed_at(),
+        Column(
+            OTHER_WINDOWS,
+            "VARCHAR",
+            "Numbers by windows that have no column, as Meta wrote them: JSON text with sorted keys, each number a text; NULL "
+            "when there is none.",
+        ),
+    ]
     description = "Actions and their values, one row per entity, day, field and action type."
     return Table(ACTIONS_TABLE, ACTIONS_KEY, tuple(columns), description)
 
@@ -174,6 +196,49 @@ def entity_tables() -> tuple[Table, ...]:
     return tuple(table for kind in EntityKind for table in (entity_table(kind), entity_history_table(kind)))
 
 
+def reconciliation_table() -> Table:
+    """The ledger: one row an account, day, level below the account and metric, from the last time they were compared."""
+    columns = (
+        Column("account_id", "VARCHAR", "Id of the ad account, without the prefix act_.", required=True),
+        Column("date_start", "DATE", "Day that was compared, in the ad account's time zone.", required=True),
+        Column("level", "VARCHAR", "Level that was added up: campaign, adset or ad.", required=True),
+        Column("metric", "VARCHAR", "What was added up, for example spend, clicks or purchases.", required=True),
+        Column("account_currency", "VARCHAR", "Currency of the values, ISO 4217; NULL for counts."),
+        Column("account_value", SUM, "The account's own total; NULL when it is not there."),
+        Column("level_sum", SUM, "Sum of all rows of the level; NULL when they are not there."),
+        Column("residual", SUM, "account_value less level_sum; exactly 0 when both are equal."),
+        Column(
+            "status",
+            "VARCHAR",
+            "equal; explained; incomplete (a side is not there, or both are not of the same moment); or unexplained.",
+            required=True,
+        ),
+        Column(
+            "explanation",
+            "VARCHAR",
+            "deleted_ads_recovered, restated_between_calls, withheld_by_meta, not_collected, read_apart or unexplained; NULL "
+            "when both are equal and there is nothing to explain.",
+        ),
+        Column(
+            "residual_before",
+            SUM,
+            "The residual that is explained: without the recovered rows, or before both sides were read again.",
+        ),
+        Column("details", "VARCHAR", "The explanation as a sentence."),
+        Column(
+            "asked_again_at", "TIMESTAMP", "When (UTC) Meta was last asked about the residual; NULL when it never was."
+        ),
+        Column("checked_at", "TIMESTAMP", "When (UTC) both sides were last compared.", required=True),
+        Column("run_id", "VARCHAR", "The run that compared them.", required=True),
+    )
+    return Table(
+        RECONCILIATION,
+        ("account_id", "date_start", "level", "metric"),
+        columns,
+        "Whether the rows of each level add up to the account's total, by account, day and metric, and if not, why.",
+    )
+
+
 def history_table(table: Table) -> Table:
     """The table of the earlier versions of the rows of a table that readers are promised."""
     ended = Column(
@@ -182,11 +247,14 @@ def history_table(table: Table) -> Table:
         "When (UTC) the pipeline saw the next version of the row, or saw that the row was gone.",
         required=True,
     )
+    # Described once: each comment is a statement, and costs a new warehouse a third of a millisecond.
+    columns = [replace(column, description="") for column in table.columns]
+    # Where earlier versions of the schema have put it.
+    columns.insert(-1 if columns[-1].name in (OTHER_FIELDS, OTHER_WINDOWS) else len(columns), ended)
     return Table(
         f"{table.name}_history",
         (*table.key, CHANGED_AT),
-        # Described once: each comment is a statement, and costs a new warehouse a third of a millisecond.
-        (*(replace(column, description="") for column in table.columns), ended),
+        tuple(columns),
         f"Earlier versions of the rows of {table.name}: what held from changed_at until just before superseded_at. "
         "The columns are those of the table.",
     )
@@ -219,7 +287,7 @@ def as_of_statements(table: Table, database: str) -> list[str]:
 
 def create_schema_statements(database: str) -> list[str]:
     """Everything that a warehouse has, as statements that may be run again while `database` is the default one."""
-    every = (*tables(), *map(history_table, tables()), *entity_tables())
+    every = (*tables(), *map(history_table, tables()), *entity_tables(), reconciliation_table())
     statements = [statement for table in every for statement in table.create_statements(database)]
     statements += [statement for table in tables() for statement in as_of_statements(table, database)]
     pipeline = f'"{database}".pipeline'
@@ -250,6 +318,25 @@ _BOOKS = {
         (
             "What a sync asked for and could not get; a later sync that gets it removes the line. kind: deferred (asked for "
             "again by itself at retry_at, in UTC), refused (the account is closed to us) or failed."
+        ),
+    ),
+    RECOVERED_ROWS: (
+        f"{_REPORT_DAY}, entity_id VARCHAR NOT NULL, recovered_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL",
+        (
+            "Rows of insights that no report listed and that were asked for by themselves, since the level did not add up to "
+            "the account's total without them; recovered_at (UTC) is when they were last asked for."
+        ),
+    ),
+    DRIFT: (
+        (
+            "kind VARCHAR NOT NULL, report VARCHAR NOT NULL, name VARCHAR NOT NULL, first_seen_at TIMESTAMP NOT NULL, "
+            "last_seen_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, account_id VARCHAR NOT NULL, example VARCHAR, "
+            "is_new BOOLEAN NOT NULL"
+        ),
+        (
+            "What Meta sent beside what was asked for, and every action type, each with when (UTC) and in which run and account "
+            "it was first seen. kind: field, window, action_key, action, value (no column takes them), left_out (too large to be "
+            "kept) or action_type. is_new: not one of the action types that came with the first rows of the report."
         ),
     ),
     "history_thinning": (

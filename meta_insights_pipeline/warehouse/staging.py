@@ -6,7 +6,7 @@ end.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,7 @@ from meta_insights_pipeline.warehouse.pages import (
     Page,
     UnreadablePageError,
     actions_query,
+    count_keys_read,
     facts_query,
     forget_pages,
     part_rows_query,
@@ -31,6 +32,7 @@ from meta_insights_pipeline.warehouse.pages import (
 )
 from meta_insights_pipeline.warehouse.schema import ACTIONS_KEY
 from meta_insights_pipeline.warehouse.sql import literal, parquet
+from meta_insights_pipeline.warehouse.unknown_parts import PartSorter, Sighting, count_keys
 
 # Bytes of pages that are read together: enough to keep both readers busy, few enough for a small memory.
 BYTES_AT_ONCE = 8_000_000
@@ -108,6 +110,8 @@ class Staged:
     rows: int
     repeats: int = 0
     """Rows that came on two pages; one of each was kept."""
+    sightings: tuple[Sighting, ...] = ()
+    """What no column takes: it is in the rows all the same."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +169,8 @@ class Staging:
         self._drafts: list[_Draft] = []
         self._pools: dict[tuple[str, bool], _Pool] = {}
         self._outcomes: dict[int, Staged | StagingError] = {}
+        self._odd: set[str] = set()
+        """Reports of which the last pages held what no column takes, and so will the next ones."""
 
     def add(self, part: Slice, pages: Sequence[PageFile]) -> None:
         """Take a slice of which all pages have come; they must stay in place until everything is finished."""
@@ -190,33 +196,64 @@ class Staging:
         return [self._outcomes[draft.number] for draft in self._drafts]
 
     def _read_pool(self, name: tuple[str, bool]) -> None:
-        self._stage(self._pools.pop(name).drafts)
+        drafts, report = self._pools.pop(name).drafts, name[0]
+        self._stage(drafts, sort=report in self._odd)
+        outcomes = (self._outcomes[draft.number] for draft in drafts)
+        if any(isinstance(outcome, Staged) and outcome.sightings for outcome in outcomes):
+            self._odd.add(report)
+        else:
+            self._odd.discard(report)
 
-    def _stage(self, drafts: Sequence[_Draft]) -> None:
-        """Read slices of one report together; where that fails, in halves, until those that are to blame are alone."""
+    def _stage(self, drafts: Sequence[_Draft], *, sort: bool) -> None:
+        """Read slices of one report together; where that fails, in halves, until those that are to blame are alone.
+
+        Whatever no column takes may be too much for the reader: so a slice that is to blame is read once more without it.
+        """
         try:
-            self._outcomes |= _Batch(self._connection, drafts, self._next_file).read()
+            self._outcomes |= _Batch(self._connection, drafts, self._next_file, sort=sort).read()
+        except UnsortedPagesError:
+            self._stage(drafts, sort=True)
         except UnreadablePageError as error:
-            if len(drafts) == 1:
+            if len(drafts) > 1:
+                middle = len(drafts) // 2
+                self._stage(drafts[:middle], sort=sort)
+                self._stage(drafts[middle:], sort=sort)
+            elif not sort:
+                self._stage(drafts, sort=True)
+            else:
                 (draft,) = drafts
                 reason = f"a page cannot be read ({error})."
                 self._outcomes[draft.number] = StagingError(draft.part, reason)
-                return
-            middle = len(drafts) // 2
-            self._stage(drafts[:middle])
-            self._stage(drafts[middle:])
 
     def _next_file(self) -> Path:
         self._files += 1
         return self._folder / f"rows-{self._files:06d}.parquet"
 
 
+class UnsortedPagesError(Exception):
+    """Pages hold what no column takes, or what cannot be told from it, and it has not been set aside."""
+
+
 class _Batch:
     """Slices of one report that are read together: all of them came whole, or all in parts of their fields."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, drafts: Sequence[_Draft], next_file: Callable[[], Path]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        drafts: Sequence[_Draft],
+        next_file: Callable[[], Path],
+        *,
+        sort: bool,
     ) -> None:
+        """Prepare; nothing is read yet.
+
+        Args:
+            connection: A database of the staging's own.
+            drafts: Of one report.
+            next_file: Gives a new name for typed rows.
+            sort: Whether what no column takes is looked for and set aside before anything is read. Pages are taken to be
+                without it otherwise, which is found out when they have been read.
+        """
         self._connection = connection
         self._drafts = drafts
         self._next_file = next_file
@@ -224,12 +261,14 @@ class _Batch:
         self._is_whole = drafts[0].is_whole
         self._givens = sorted({given for draft in drafts for given in draft.givens})
         self._parts = parts_by_field(self._report, self._givens)
+        self._sorters = {draft.number: PartSorter(self._report) for draft in drafts} if sort else {}
 
     def read(self) -> dict[int, Staged | StagingError]:
         """Read all pages; what became of each slice, by its number.
 
         Raises:
             UnreadablePageError: A page cannot be read; it is not known of which slice.
+            UnsortedPagesError: A page holds what no column takes, and was to be read without looking for it.
         """
         self._name_slices()
         facts, actions, problems = self._read_pages()
@@ -239,11 +278,21 @@ class _Batch:
         else:
             facts, repeats = self._distinct(facts, (*key, PART))
             facts = [self._copy(joined_query(self._report, facts, self._parts))] if facts else []
-        actions, _ = self._distinct(actions, (SLICE, *ACTIONS_KEY))
+        actions, repeated = self._distinct(actions, (SLICE, *ACTIONS_KEY))
+        if repeated.keys() - repeats.keys() and not self._sorters:
+            # No row came twice, so it is a list that has a type of action twice.
+            raise UnsortedPagesError
         rows = self._by_slice(f"SELECT {SLICE}, count(*) FROM {parquet(facts)} GROUP BY {SLICE}") if facts else {}
         files = RowFiles(tuple(facts), tuple(actions))
         outcomes: dict[int, Staged | StagingError] = {
-            each.number: Staged(each.part, each.number, files, rows.get(each.number, 0), repeats.get(each.number, 0))
+            each.number: Staged(
+                each.part,
+                each.number,
+                files,
+                rows.get(each.number, 0),
+                repeats.get(each.number, 0),
+                self._sorters[each.number].sightings if self._sorters else (),
+            )
             for each in self._drafts
         }
         return outcomes | {
@@ -261,15 +310,29 @@ class _Batch:
         facts: list[Path] = []
         actions: list[Path] = []
         problems: dict[int, str] = {}
-        for pages in self._chunks():
+        for chunk in self._chunks():
+            pages = self._sorted(chunk) if self._sorters else chunk
             with telling_unreadable():
                 read_pages(self._connection, self._report, pages)
                 problems |= wrong_rows(self._connection, self._report)
-                facts.append(self._copy((facts_query if self._is_whole else part_rows_query)(self._report)))
                 if self._report.action_fields:
                     actions.append(self._copy(actions_query(self._report, None if self._is_whole else self._parts)))
+                if not self._sorters:
+                    self._check_all_is_read(pages, actions[-1] if self._report.action_fields else None)
+                facts.append(self._copy((facts_query if self._is_whole else part_rows_query)(self._report)))
         forget_pages(self._connection)
         return facts, actions, problems
+
+    def _check_all_is_read(self, pages: Sequence[Page], actions: Path | None) -> None:
+        if sum(count_keys(page.path) for page in pages) != count_keys_read(self._connection, self._report, actions):
+            raise UnsortedPagesError
+
+    def _sorted(self, pages: Sequence[Page]) -> list[Page]:
+        """The pages with what no column takes set aside."""
+        return [
+            replace(page, path=self._sorters[page.slice].sort(page.path, self._next_file().with_suffix(".json")))
+            for page in pages
+        ]
 
     def _chunks(self) -> Iterator[list[Page]]:
         """The pages, as many at a time as are read together."""

@@ -15,9 +15,12 @@ import duckdb
 from meta_insights_pipeline.catalog.conversions import Choice
 from meta_insights_pipeline.warehouse.conversion_events import store_choices
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, WarehouseError, open_memory
+from meta_insights_pipeline.warehouse.drift import note_drift
 from meta_insights_pipeline.warehouse.history import is_thinning_due, thin_history
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gaps
 from meta_insights_pipeline.warehouse.publication import publish, remove_drafts
+from meta_insights_pipeline.warehouse.reconciliation import AccountDays, Moment, reconcile
+from meta_insights_pipeline.warehouse.recovered import carry_over
 from meta_insights_pipeline.warehouse.sql import literal
 from meta_insights_pipeline.warehouse.staging import Staged
 from meta_insights_pipeline.warehouse.views import PROGRAM_TABLES
@@ -44,6 +47,8 @@ def write(
     source: str,
     counted_by: Sequence[Choice] = (),
     publish_result: bool,
+    now: datetime | None = None,
+    asked_again_at: datetime | None = None,
     read_back: Callable[[duckdb.DuckDBPyConnection], object] = lambda _connection: None,
 ) -> Written:
     """Merge everything in one transaction; publish if told to. Once a day the history is thinned, too.
@@ -57,12 +62,15 @@ def write(
         source: `live` or `stub`.
         counted_by: Which action type counts each event from now on; empty: as before.
         publish_result: Whether readers get a copy of the result.
+        now: The moment (UTC) by which the levels are compared and the history is thinned; None takes the machine's.
+        asked_again_at: When (UTC) everything here began to be asked for a second time, to prove a residual.
         read_back: Called with a connection to the merged warehouse before it is closed.
 
     Raises:
         WarehouseError: The warehouse or the snapshot cannot be written; the last published snapshot is untouched.
     """
     written = Written()
+    moment = Moment(run_id, now or datetime.now(UTC), asked_again_at)
     with warehouse.locked(), open_memory(warehouse.temporary) as connection:
         remove_drafts(snapshot)
         with warehouse.attached(connection):
@@ -71,16 +79,25 @@ def write(
             if counted_by:
                 store_choices(connection, ALIAS, counted_by)
             with TemporaryDirectory(dir=warehouse.temporary, prefix="merge-") as folder:
-                written.counts = merge_slices(connection, staged, run_id, Path(folder))
-            record_gaps(connection, gaps, run_id)
+                whole = carry_over(connection, staged, Path(folder))
+                written.counts = merge_slices(connection, whole, run_id, Path(folder))
+                note_drift(connection, staged, run_id)
+                record_gaps(connection, gaps, run_id)
+                reconcile(connection, _account_days(staged, gaps), moment, Path(folder))
             connection.execute("COMMIT")
-            _thin(connection)
+            _thin(connection, moment.now)
             read_back(connection)
             connection.execute(f"CHECKPOINT {ALIAS}")
         if publish_result:
             publish(warehouse.path, snapshot)
             written.published = True
     return written
+
+
+def _account_days(staged: Sequence[Staged], gaps: Sequence[Gap]) -> list[AccountDays]:
+    """Every account day of which something was collected, or was to be."""
+    parts = [(each.part.account_id, each.part.since, each.part.until) for each in staged]
+    return parts + [(gap.account_id, gap.since, gap.until) for gap in gaps]
 
 
 def claim(connection: duckdb.DuckDBPyConnection, warehouse: Warehouse, source: str) -> None:
@@ -115,9 +132,8 @@ def _empty(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f'DELETE FROM {ALIAS}."{schema}"."{table}"')
 
 
-def _thin(connection: duckdb.DuckDBPyConnection) -> None:
+def _thin(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
     """Thin the history if a day has passed since the last time."""
-    now = datetime.now(UTC)
     if is_thinning_due(connection, now):
         connection.execute("BEGIN")
         removed = thin_history(connection, now)

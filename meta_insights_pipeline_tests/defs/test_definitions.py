@@ -9,6 +9,7 @@ from dagster_duckdb import DuckDBResource
 
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.assets import INSIGHTS_CHECKS
+from meta_insights_pipeline.defs.trust_checks import trust_checks
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
 
 INSIGHTS = {"account_insights", "campaign_insights", "adset_insights", "ad_insights", "insight_actions"}
@@ -60,7 +61,7 @@ def test_every_asset_has_every_check() -> None:
         for checks_definition in defs().resolve_asset_graph().assets_defs
         for spec in checks_definition.check_specs
     }
-    expected = {(asset, check) for asset in INSIGHTS for check in INSIGHTS_CHECKS}
+    expected = {(asset, check) for asset in INSIGHTS for check in (*INSIGHTS_CHECKS, *trust_checks(asset))}
     assert checks == expected | {(asset, check) for asset in ENTITIES for check in ENTITY_CHECKS}
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
+from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline_tests.faults.case import Case, Outcome, Rule, always, each_its_own, error, of_victims, once
 from meta_insights_pipeline_tests.faults.stage import DIRECT, REPORT, VICTIMS, Alteration, Tables
 
@@ -341,7 +343,7 @@ def _actions(change: Callable[[dict[str, Any]], object]) -> Alteration:
 def value_cases() -> tuple[Case, ...]:
     """Values that are not there, or not of the form that was expected."""
     zero, unknown = "stores 0: Meta leaves out counts and money that are 0", "stores NULL: none is not 0"
-    same = "reads the rest as ever"
+    named = "`drift` names it, and so does the check `schema_drift`"
     no_values = tuple(
         Case(
             id=f"{form}-values",
@@ -377,26 +379,65 @@ def value_cases() -> tuple[Case, ...]:
         Case(
             id="unknown-field",
             meta="adds fields to the rows, and to the answer, that nobody asked for",
-            does=same,
-            outcome=Outcome.EQUAL,
+            does="keeps those of the rows as they came, in `other_fields`",
+            outcome=Outcome.AS_GIVEN,
+            sees=named,
             alteration=Alteration(_with_unknown_fields, _PAGES),
+            expect=lambda tables: tables.put(
+                other_fields='{"depth":{"unit":null},"gaze_spots":[{"actions":[],"x":1}],"gazes":"12"}'
+            ),
+            receipt=_tells(("field", "depth"), ("field", "gaze_spots"), ("field", "gazes")),
         ),
         Case(
             id="unknown-window",
             meta="adds an attribution window that nobody asked for",
-            does=same,
-            outcome=Outcome.EQUAL,
+            does="keeps it as it came, in `other_windows`",
+            outcome=Outcome.AS_GIVEN,
+            sees=named,
             alteration=_actions(lambda entry: entry.update({"90d_gaze": "7"})),
+            expect=lambda tables: tables.put_actions(other_windows='{"90d_gaze":"7"}'),
+            receipt=_tells(("window", "90d_gaze")),
         ),
         Case(
             id="unknown-action-type",
             meta="gives an action type that nobody knows",
             does="stores it like the others",
             outcome=Outcome.AS_GIVEN,
+            sees="`drift` names it unless it came with the first rows of the report",
             alteration=_each_row(
                 lambda row: row.setdefault("actions", []).append({"action_type": "gaze.into_space", "value": "3"})
             ),
             expect=_with_unknown_action,
+        ),
+        Case(
+            id="fraction",
+            meta="gives a fraction for `clicks`",
+            does="stores NULL, since a count that is rounded is a wrong one; keeps the value in `other_fields`",
+            outcome=Outcome.AS_GIVEN,
+            sees=named,
+            alteration=_put(clicks="1.5"),
+            expect=lambda tables: tables.put(clicks=None, other_fields='{"clicks":"1.5"}'),
+            receipt=_tells(("value", "clicks")),
+        ),
+        Case(
+            id="action-breakdown",
+            meta="splits an action type by a key that nobody asked for",
+            does="stores no row of the type, since the parts need not add up; keeps the entries in `other_fields`",
+            outcome=Outcome.AS_GIVEN,
+            sees=named,
+            alteration=_each_row(lambda row: row.update(actions=_SPLIT)),
+            expect=_with_split_actions,
+            receipt=_tells(("action", "actions of lead more than once"), ("action_key", "action_device")),
+        ),
+        Case(
+            id="huge-field",
+            meta="adds a text of 30,000 characters to every row",
+            does="stores the rows, and in `other_fields` how long the text was and its SHA-256",
+            outcome=Outcome.AS_GIVEN,
+            sees=named,
+            alteration=_put(gaze=_LONG),
+            expect=lambda tables: tables.put(other_fields=_LONG_LEFT_OUT),
+            receipt=_tells(("field", "gaze"), ("left_out", "gaze")),
         ),
         Case(
             id="odd-name",
@@ -453,6 +494,26 @@ def _with_unknown_fields(answer: dict[str, Any]) -> dict[str, Any]:
     for row in answer["data"]:
         row.update({"gazes": "12", "gaze_spots": [{"x": 1, "actions": []}], "depth": {"unit": None}})
     return {"__debug__": {"messages": []}, **answer, "summary": {"impressions": "1"}}
+
+
+_LONG = "x" * 30_000
+_DIGEST = sha256(f'"{_LONG}"'.encode()).hexdigest()
+_LONG_LEFT_OUT = f'{{"gaze":"(left out: 30002 characters, SHA-256 {_DIGEST})"}}'
+
+_SPLIT = [{"action_type": "lead", "value": "1", "action_device": device} for device in ("ipad", "iphone")]
+
+
+def _with_split_actions(tables: Tables) -> None:
+    tables.drop_lists("actions")
+    entries = ",".join(
+        f'{{"action_device":"{one["action_device"]}","action_type":"lead","value":"1"}}' for one in _SPLIT
+    )
+    tables.put(other_fields=f'{{"actions":[{entries}]}}')
+
+
+def _tells(*parts: tuple[str, str]) -> Callable[[Receipt], bool]:
+    """Whether a receipt names these parts as new, by kind and name, and no others."""
+    return lambda receipt: {(one.kind, one.name) for one in receipt.drift} == set(parts)
 
 
 def _with_unknown_action(tables: Tables) -> None:

@@ -334,12 +334,13 @@ def small_world() -> World:
 def _truth(days: DayRange) -> Tables:
     world, at = small_world(), yesterday_noon()
     facts = {
-        (level.value, *_texts(key)): row
+        (level.value, *_texts(key)): {**row, "other_fields": None}
         for level in LEVELS
         for key, row in expected_facts(world, level, days.since, days.until, at).items()
     }
     actions = {
-        _texts(key): dict(row) for key, row in expected_actions(world, LEVELS, days.since, days.until, at).items()
+        _texts(key): {**row, "other_windows": None}
+        for key, row in expected_actions(world, LEVELS, days.since, days.until, at).items()
     }
     return Tables(facts, actions)
 
@@ -353,7 +354,7 @@ def _stored(connection: duckdb.DuckDBPyConnection) -> Tables:
             facts[key] = row
     actions: Rows = {}
     names = ("level", "account_id", "entity_id", "date_start", "field", "action_type")
-    numbers = ("value", *(windows()[name].column for name in default_windows()))
+    numbers = ("value", *(windows()[name].column for name in default_windows()), "other_windows")
     for row in _rows(connection, "FROM insight_actions"):
         place = tuple(str(row[name]) for name in names)
         assert place not in actions, f"insight_actions has two rows of {place}"

@@ -203,6 +203,21 @@ def test_a_row_may_come_twice_on_two_pages(graph: Api, account: Account) -> None
     assert [row for place, row in enumerate(rows) if place != 25] == whole
 
 
+def test_rows_may_have_parts_that_nobody_asked_for(graph: Api, account: Account) -> None:
+    asked = {**WEEK, "fields": "impressions,actions"}
+    whole = graph.rows(_path(account), **asked)
+    kind = whole[0]["actions"][0]["action_type"]
+    news = [{"action_type": kind, "7d_gaze": "1"}, {"action_type": "gaze.into_space", "value": "2"}]
+    graph.simulator.faults.add("new_parts", body=json.dumps({"gazes": 1.5, "actions": news}))
+    first = graph.get(_path(account), **asked)["data"][0]
+    assert first["gazes"] == 1.5
+    assert first["actions"][0] == {**whole[0]["actions"][0], "7d_gaze": "1"}
+    assert first["actions"][-1] == news[1]
+    assert {**first, "actions": None} == {**whole[0], "gazes": 1.5, "actions": None}
+    with pytest.raises(ValueError, match="JSON object"):
+        graph.simulator.faults.add("new_parts", body="[]")
+
+
 def test_a_cursor_may_loop_past_the_end(graph: Api, account: Account) -> None:
     graph.simulator.faults.add("looping_cursor", times=None)
     page = graph.get(_path(account), **WEEK, limit=5000)

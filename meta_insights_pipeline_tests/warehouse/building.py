@@ -127,6 +127,7 @@ class Desk:
         run_id: str = "run",
         source: str = "live",
         publish_result: bool = True,
+        now: datetime | None = None,
     ) -> Written:
         """Merge and publish."""
         return write(
@@ -137,6 +138,7 @@ class Desk:
             run_id=run_id,
             source=source,
             publish_result=publish_result,
+            now=now,
         )
 
     def sync(self, *pages: Sequence[dict[str, Any]] | str | PageFile, **options: Any) -> Written:

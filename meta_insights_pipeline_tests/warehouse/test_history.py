@@ -257,6 +257,16 @@ def test_thinning_changes_nothing_at_the_ends_of_days_nor_in_the_days_that_it_ke
     assert len(versions_before) - len(left) == removed
 
 
+def test_a_sync_thins_by_the_clock_that_it_is_given(desk: Desk) -> None:
+    for number in range(3):
+        desk.write(desk.stage([row(spend=str(number))], at=NOW + number * MINUTE), now=NOW + number * MINUTE)
+    late = NOW + timedelta(days=9)
+    desk.write(desk.stage([row(spend="2")], at=late), now=NOW + timedelta(days=6))
+    assert versions(desk) == 2
+    desk.write(desk.stage([row(spend="2")], at=late), now=late)
+    assert versions(desk) == 0
+
+
 def test_a_sync_thins_at_most_once_a_day(desk: Desk) -> None:
     changes = [NOW - timedelta(days=500) + number * MINUTE for number in range(10)]
     fill(desk, changes)

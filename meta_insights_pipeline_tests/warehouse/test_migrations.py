@@ -1,6 +1,7 @@
 """Warehouses of earlier schema versions: brought up to this one in place, with a copy of what they were."""
 
 import shutil
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,10 +13,12 @@ from meta_insights_pipeline.warehouse.database import WarehouseError
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, missing_parts
 from meta_insights_pipeline.warehouse.migrations import STEPS, migration_statements
 from meta_insights_pipeline.warehouse.schema import SCHEMA_VERSION
+from meta_insights_pipeline.warehouse.views import view_statements
 from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
 
-VERSION_1 = Path(__file__).parent / "data" / "schema_version_1.sql"
-
+DATA = Path(__file__).parent / "data"
+VERSION_1 = DATA / "schema_version_1.sql"
+VERSION_3 = DATA / "schema_version_3.sql"
 
 # One campaign with one action, and one missing part.
 ROWS = """
@@ -30,18 +33,46 @@ INSERT INTO pipeline.missing VALUES ('ad_insights', '1', '2026-11-01', '2026-11-
 """
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Desk:
-    """A desk whose warehouse was written by version 1, by a process that was killed before it had closed the file."""
-    desk = Desk(tmp_path)
+# The same row restated once, with the views that readers use.
+ROWS_3 = """
+INSERT INTO campaign_insights (account_id, account_name, account_currency, campaign_id, campaign_name, date_start,
+    objective, impressions, clicks, spend, reach, inline_link_clicks, changed_at)
+VALUES ('1', 'Shop', 'EUR', 'c1', 'Campaign c1', '2026-11-01', 'OUTCOME_SALES', 100, 10, 12.4, 80, 0, '2026-11-02 08:00:00');
+INSERT INTO campaign_insights_history SELECT * EXCLUDE (ctr, cpc, cpm, cpp, frequency) REPLACE ('2026-11-02 07:00:00' AS
+    changed_at, 11 AS spend), '2026-11-02 08:00:00' FROM campaign_insights;
+INSERT INTO insight_actions (level, account_id, entity_id, date_start, field, action_type, value, changed_at)
+VALUES ('campaign', '1', 'c1', '2026-11-01', 'actions', 'lead', 1, '2026-11-02 08:00:00');
+INSERT INTO pipeline.source VALUES ('live');
+INSERT INTO pipeline.coverage VALUES ('campaign_insights', '1', '2026-11-01', '2026-11-02 08:00:00', 'run', 1);
+"""
+
+
+def old_desk(folder: Path, schema: Path, rows: str, views: Sequence[str] = ()) -> Desk:
+    """A desk whose warehouse was written by an earlier version, by a process that was killed before it had closed the file."""
+    desk = Desk(folder)
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{desk.warehouse.path}' AS warehouse")
-        connection.execute(VERSION_1.read_text("utf-8"))
+        connection.execute("USE warehouse")
+        connection.execute(schema.read_text("utf-8"))
+        for statement in views:
+            connection.execute(statement)
     with duckdb.connect(str(desk.warehouse.path)) as connection:
         connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-        connection.execute(ROWS)
+        connection.execute(rows)
     assert desk.warehouse.path.with_name("warehouse.duckdb.wal").exists()
     return desk
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Desk:
+    """A desk whose warehouse was written by version 1."""
+    return old_desk(tmp_path, VERSION_1, ROWS)
+
+
+@pytest.fixture
+def version_3(tmp_path: Path) -> Desk:
+    """A desk whose warehouse was written by version 3, with views on its tables."""
+    return old_desk(tmp_path, VERSION_3, ROWS_3, view_statements("warehouse"))
 
 
 def test_an_old_warehouse_is_brought_up_to_date_when_it_is_opened(old: Desk) -> None:
@@ -62,6 +93,32 @@ def test_it_has_the_same_schema_as_a_new_one(old: Desk, tmp_path: Path) -> None:
     ):
         ours = f"{statement} WHERE database_name = 'warehouse' ORDER BY ALL"
         assert old.ask(ours) == new.ask(ours)
+
+
+def test_so_has_one_of_version_3(version_3: Desk, tmp_path: Path) -> None:
+    test_it_has_the_same_schema_as_a_new_one(version_3, tmp_path)
+
+
+def test_a_warehouse_of_version_3_keeps_its_history_and_knows_its_action_types(version_3: Desk) -> None:
+    lead, like = {"action_type": "lead", "value": "1"}, {"action_type": "like", "value": "1"}
+    assert version_3.write(version_3.stage([row(actions=[lead])], at=LATE), now=LATE).counts[
+        "campaign_insights"
+    ] == MergeCounts(1, unchanged=1)
+    assert version_3.ask("SELECT kind, report, name, is_new FROM pipeline.drift") == [
+        ("action_type", "campaign_insights", "lead", False)
+    ]
+    moment = LATE + timedelta(hours=1)
+    changed = version_3.stage([row(actions=[lead, {**like, "7d_view": "2"}], gazes="7")], at=moment)
+    version_3.write(changed, now=moment)
+    assert version_3.ask("SELECT kind, name FROM pipeline.drift WHERE is_new ORDER BY ALL") == [
+        ("action_type", "like"),
+        ("field", "gazes"),
+        ("window", "7d_view"),
+    ]
+    assert version_3.ask(
+        "SELECT spend, other_fields FROM campaign_insights UNION ALL "
+        "SELECT spend, other_fields FROM campaign_insights_history ORDER BY spend, other_fields"
+    ) == [(Decimal(11), None), (Decimal("12.4"), '{"gazes":"7"}'), (Decimal("12.4"), None)]
 
 
 def test_a_copy_of_the_old_file_stays_beside_it(old: Desk) -> None:
@@ -94,7 +151,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(old: Desk, monkeypatch: pyt
         return [*migration_statements(name, version), "SELECT no_such_column FROM warehouse.campaign_insights"]
 
     monkeypatch.setattr("meta_insights_pipeline.warehouse.database.migration_statements", broken)
-    with pytest.raises(WarehouseError, match=r"cannot be brought from schema version 1 to 2 .*no_such_column.*v1\.bak"):
+    with pytest.raises(WarehouseError, match=r"cannot be brought from schema version 1 to 4 .*no_such_column.*v1\.bak"):
         old.ask("SELECT 1")
     with duckdb.connect(str(old.warehouse.path), read_only=True) as connection:
         assert connection.execute("SELECT version FROM pipeline.schema_version").fetchall() == [(1,)]

@@ -1,7 +1,5 @@
-"""A sync's writing as a whole: one transaction, atomic publication, and what is left after a crash at any point."""
+"""A sync's writing as a whole: one transaction and atomic publication. Crashes at any point are in `proofs/test_kills.py`."""
 
-import subprocess
-import sys
 from decimal import Decimal
 
 import pytest
@@ -9,66 +7,6 @@ import pytest
 from meta_insights_pipeline.warehouse.database import WarehouseError
 from meta_insights_pipeline.warehouse.merge import Gap
 from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
-
-# A sync of one changed row that is killed at the named point. Run in a process of its own, since the kill is real.
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-import meta_insights_pipeline.warehouse.writing as writing
-import meta_insights_pipeline.warehouse.publication as publication
-from meta_insights_pipeline_tests.warehouse.building import LATE, Desk, row
-
-folder, point = Path(sys.argv[1]), sys.argv[2]
-
-def die(*_args, **_options):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-desk = Desk(folder)
-staged = [desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE)]
-read_back = lambda connection: None
-if point == "in the transaction":
-    record_gaps = writing.record_gaps
-    writing.record_gaps = lambda *args: (record_gaps(*args), die())
-elif point == "after the commit":
-    read_back = die
-elif point == "before the copy":
-    writing.publish = die
-elif point == "with half a copy":
-    def half(source, target):
-        Path(target).write_bytes(Path(source).read_bytes()[:5000])
-        die()
-    publication.shutil.copyfile = half
-elif point == "before the rename":
-    publication.os.fsync = die
-writing.write(
-    desk.warehouse, desk.snapshot, staged, [], run_id="killed", source="live", publish_result=True, read_back=read_back
-)
-"""
-POINTS = ["in the transaction", "after the commit", "before the copy", "with half a copy", "before the rename"]
-
-
-@pytest.mark.parametrize("point", POINTS)
-def test_a_sync_killed_at_any_point_leaves_the_last_snapshot_and_the_next_one_completes_it(
-    desk: Desk, point: str
-) -> None:
-    desk.sync([row()])
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(desk.folder), point],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert killed.returncode == -9, killed.stderr
-    with desk.reading() as reader:
-        assert reader.execute("SELECT account_id, spend FROM campaign_insights").fetchall() == [("1", Decimal("12.4"))]
-    desk.write(
-        desk.stage([row(spend="99")], at=LATE), desk.stage([row(account_id="2")], account="2", at=LATE), run_id="again"
-    )
-    with desk.reading() as reader:
-        rows = reader.execute("SELECT account_id, spend FROM campaign_insights ORDER BY ALL").fetchall()
-    assert rows == [("1", Decimal(99)), ("2", Decimal("12.4"))]
-    assert [file.name for file in desk.folder.iterdir() if "draft" in file.name] == []
 
 
 def test_a_snapshot_has_the_tables_the_comments_and_the_computed_columns(desk: Desk) -> None:

@@ -1,0 +1,154 @@
+"""The checks that say whether a report can be trusted: it adds up, is fresh, is about as long as usual, and has what it had.
+
+What is checked and where the bounds are is decided in the warehouse (`reconciliation`, `freshness`, `row_counts`, `drift`); this
+declares the checks and shows what was found.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.reports import builtin_reports
+from meta_insights_pipeline.sync import SyncOutcome
+from meta_insights_pipeline.warehouse.drift import NEW_FOR, Drift
+from meta_insights_pipeline.warehouse.freshness import STALE_AFTER, Freshness
+from meta_insights_pipeline.warehouse.reconciliation import LedgerFinding, LedgerLine, Status
+from meta_insights_pipeline.warehouse.row_counts import FACTOR, LEAST_DIFFERENCE, USUAL_DAYS, RowCounts
+from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE
+
+RECONCILES_CHECK = "reconciles_with_account_total"
+FRESH_CHECK = "is_fresh"
+ROWS_CHECK = "row_count_is_usual"
+DRIFT_CHECK = "schema_drift"
+_LINES_TOLD = 3
+_HOURS = int(STALE_AFTER.total_seconds() // 3600)
+
+
+def trust_checks(table: str) -> dict[str, str]:
+    """The checks of a table with their descriptions; none unless it is that of a level or that of the actions."""
+    drift = {
+        DRIFT_CHECK: (
+            f"Meta has begun in the last {NEW_FOR.days} days to send nothing that was not asked for, no new attribution window "
+            "and no new action type. What it sends is stored all the same."
+        )
+    }
+    if table == ACTIONS_TABLE:
+        return drift
+    level = {report.name: report.level for report in builtin_reports()}.get(table)
+    if level is None:
+        return {}
+    checks = {
+        FRESH_CHECK: f"The newest day of every account was read in the last {_HOURS} hours, by the account's own clock.",
+        ROWS_CHECK: (
+            f"No day that is over has {FACTOR} times, or a {_ordinal(FACTOR)} of, the account's usual rows: the median of "
+            f"{USUAL_DAYS} days before. A difference of {LEAST_DIFFERENCE} rows is never unusual."
+        ),
+        **drift,
+    }
+    if level is Level.ACCOUNT:
+        return checks
+    return {RECONCILES_CHECK: "The rows of each account and day add up to its total, or it is known why not.", **checks}
+
+
+def trust_result(outcome: SyncOutcome, table: str, name: str) -> dg.AssetCheckResult | None:
+    """What a sync found; None when it says nothing of this table, since it did not compare or read what it takes."""
+    trust = outcome.trust
+    if name == RECONCILES_CHECK and table in trust.ledger:
+        return _reconciled(table, trust.ledger[table])
+    if name == FRESH_CHECK and table in trust.freshness:
+        return _fresh(table, trust.freshness[table])
+    if name == ROWS_CHECK and table in trust.row_counts:
+        return _rows(table, trust.row_counts[table])
+    if name == DRIFT_CHECK:
+        return _drift(table, [one for one in trust.drift if one.table == table])
+    return None
+
+
+def _reconciled(table: str, found: LedgerFinding) -> dg.AssetCheckResult:
+    metadata: dict[str, Any] = {"comparisons": found.compared}
+    metadata |= {status.value: found.counts[status] for status in Status}
+    if found.unexplained_elsewhere:
+        metadata["unexplained on other days"] = found.unexplained_elsewhere
+    if found.lines:
+        metadata["residuals"] = dg.MetadataValue.json([_line(line) for line in found.lines])
+    unexplained = found.counts[Status.UNEXPLAINED]
+    texts = [_sentence(line) for line in found.lines[:_LINES_TOLD]]
+    if unexplained > len(texts):
+        texts.append(f"And {unexplained - len(texts)} more, see the table reconciliation.")
+    return dg.AssetCheckResult(
+        asset_key=table,
+        check_name=RECONCILES_CHECK,
+        passed=not unexplained,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=" ".join(texts) or None,
+        metadata=metadata,
+    )
+
+
+def _line(line: LedgerLine) -> Mapping[str, str | None]:
+    """A residual as JSON; numbers are text, so that no digit is lost."""
+    return {
+        "account": line.account_id,
+        "day": line.day.isoformat(),
+        "metric": line.metric,
+        "account value": f"{line.account_value.normalize():f}",
+        "sum": f"{line.level_sum.normalize():f}",
+        "residual": f"{line.residual.normalize():f}",
+        "currency": line.currency,
+        "details": line.details,
+    }
+
+
+def _sentence(line: LedgerLine) -> str:
+    unit = f" {line.currency}" if line.currency else ""
+    return (
+        f"{line.metric} of act_{line.account_id} on {line.day}: the account has {line.account_value.normalize():f}{unit}, the "
+        f"sum is {line.level_sum.normalize():f}, {line.residual.normalize():f} unexplained."
+    )
+
+
+def _fresh(table: str, found: Freshness) -> dg.AssetCheckResult:
+    return _warning(table, FRESH_CHECK, found.stale, {"accounts": found.checked, "stale accounts": len(found.stale)})
+
+
+def _rows(table: str, found: RowCounts) -> dg.AssetCheckResult:
+    numbers = {"account days": found.checked, "unusual account days": found.unusual}
+    return _warning(table, ROWS_CHECK, found.examples, numbers)
+
+
+def _drift(table: str, found: Sequence[Drift]) -> dg.AssetCheckResult:
+    counts = Counter(one.kind.value for one in found)
+    result = _warning(table, DRIFT_CHECK, [one.sentence for one in found], counts)
+    if not found:
+        return result
+    lines = [
+        {
+            "kind": one.kind.value,
+            "report": one.report,
+            "name": one.name,
+            "first seen": one.first_seen_at.isoformat(),
+            "last seen": one.last_seen_at.isoformat(),
+            "account": one.account_id,
+            "example": one.example,
+        }
+        for one in found
+    ]
+    return result._replace(metadata={**result.metadata, "new": dg.MetadataValue.json(lines)})
+
+
+def _warning(table: str, name: str, texts: Sequence[str], numbers: Mapping[str, int]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=table,
+        check_name=name,
+        passed=not texts,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(texts[:_LINES_TOLD]) or None,
+        metadata={**numbers, **({"examples": dg.MetadataValue.json(list(texts))} if texts else {})},
+    )
+
+
+def _ordinal(number: int) -> str:
+    return {2: "half", 3: "third", 4: "quarter"}.get(number, f"{number}th")

@@ -1,0 +1,509 @@
+"""The ledger: per account, day, level and metric, whether the rows of the level add up to the account's total, and if not, why.
+
+Everything is compared exactly: there is no tolerance. What explains a residual is decided from what the warehouse knows: when
+each report was read, what Meta withheld, what is missing, which rows were recovered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+
+import duckdb
+
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.warehouse.database import ALIAS, joins_as_written, one_thread
+from meta_insights_pipeline.warehouse.level_sums import (
+    DaysTable,
+    Metric,
+    action_sums,
+    fact_sums,
+    ledger_metrics,
+    metrics_table,
+    report_name,
+    sums_by_owner,
+    unpivoted,
+)
+from meta_insights_pipeline.warehouse.recovered import BOOK, is_recovered, recovered_levels
+from meta_insights_pipeline.warehouse.schema import RECONCILIATION, SUM, reconciliation_table
+from meta_insights_pipeline.warehouse.sql import literal, parquet
+
+COMPARED_LEVELS = (Level.CAMPAIGN, Level.ADSET, Level.AD)
+
+# Numbers no longer change 28 days after their day ("Insights API Limits and Best Practices"); a day and a half more than
+# that has passed since the beginning of the day in every time zone.
+FINAL_AFTER = timedelta(days=30, hours=12)
+# Meta is asked about the same residual of the same account day again after so long; as for anything else that it refused.
+LOOK_AGAIN_AFTER = timedelta(hours=6)
+# Account days that are compared at a time, so that the memory does not grow with the range.
+_ACCOUNT_DAYS_AT_ONCE = 2_000
+_LEDGER = f"{ALIAS}.{RECONCILIATION}"
+_TOUCHED = "ledger_touched"
+_IDS_SHOWN = 5
+_LINES_SHOWN = 20
+
+
+class Status(StrEnum):
+    """What a comparison came to."""
+
+    EQUAL = "equal"
+    EXPLAINED = "explained"
+    """There is, or was, a residual, and evidence for its cause."""
+    INCOMPLETE = "incomplete"
+    """One of the two sides is not there, or they are not of the same moment."""
+    UNEXPLAINED = "unexplained"
+
+
+class Explanation(StrEnum):
+    """What stands behind a residual."""
+
+    DELETED_ADS_RECOVERED = "deleted_ads_recovered"
+    """The level adds up with rows that no report listed and that were asked for by id."""
+    RESTATED_BETWEEN_CALLS = "restated_between_calls"
+    """Asked for again, one right after the other, both sides are equal."""
+    WITHHELD_BY_META = "withheld_by_meta"
+    """Meta does not give the field for some rows."""
+    NOT_COLLECTED = "not_collected"
+    """A report of the day is missing."""
+    READ_APART = "read_apart"
+    """The reports were read at different moments of a day that still changed, and not together since."""
+    UNEXPLAINED = "unexplained"
+
+
+STATUS_OF = {
+    Explanation.DELETED_ADS_RECOVERED: Status.EXPLAINED,
+    Explanation.RESTATED_BETWEEN_CALLS: Status.EXPLAINED,
+    Explanation.WITHHELD_BY_META: Status.EXPLAINED,
+    Explanation.NOT_COLLECTED: Status.INCOMPLETE,
+    Explanation.READ_APART: Status.INCOMPLETE,
+    Explanation.UNEXPLAINED: Status.UNEXPLAINED,
+}
+
+AccountDays = tuple[str, date, date]
+"""An account, and the first and last of some days."""
+
+
+@dataclass(frozen=True)
+class Residual:
+    """A residual of an account day that is worth asking Meta about."""
+
+    account_id: str
+    day: date
+    level: Level
+    metrics: tuple[str, ...]
+    share: float
+    """The largest residual of any metric, as a share of the larger of its two sides: from 0 to 1, and more across zero."""
+    is_final: bool
+    """Whether both reports were read when the day's numbers no longer changed, so that reading them again is no use."""
+
+
+@dataclass(frozen=True)
+class LedgerLine:
+    """One residual that nothing explains."""
+
+    account_id: str
+    day: date
+    metric: str
+    account_value: Decimal
+    level_sum: Decimal
+    residual: Decimal
+    currency: str | None
+    """None for counts."""
+    details: str
+
+
+@dataclass(frozen=True)
+class LedgerFinding:
+    """What a run's comparisons of one level came to."""
+
+    counts: Mapping[Status, int]
+    lines: tuple[LedgerLine, ...]
+    """The unexplained ones, newest days first; not all when there are many."""
+    unexplained_elsewhere: int
+    """Unexplained residuals of account days that the run did not touch."""
+
+    @property
+    def compared(self) -> int:
+        """All comparisons."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class Note:
+    """What was found out about a residual without explaining it, as a sentence."""
+
+    account_id: str
+    day: date
+    level: Level
+    metric: str
+    text: str
+    """Empty when there is nothing to say."""
+    finished: bool
+    """Whether everything was asked that there is to ask; if not, the next sync goes on."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When a comparison is made, and for whom."""
+
+    run_id: str
+    now: datetime
+    asked_again_at: datetime | None = None
+    """When (UTC) both sides of these account days began to be asked for again; None for a first comparison."""
+    concludes: bool = False
+    """Whether nothing more is asked after this comparison. Only then is an open residual noted as asked about: a sync that dies
+    before has not asked everything."""
+
+
+def reconcile(
+    connection: duckdb.DuckDBPyConnection, touched: Iterable[AccountDays], moment: Moment, folder: Path
+) -> None:
+    """Compare every level with the account's total for the account days that were touched, and write the results down.
+
+    Args:
+        connection: With the warehouse attached; inside the caller's transaction.
+        touched: Which account days; they may overlap.
+        moment: The run and its time.
+        folder: For the results on their way; it must exist.
+    """
+    parts = sorted(set(touched))
+    if not parts:
+        return
+    metrics = ledger_metrics(connection)
+    # Two threads take twice the memory, and not half the time.
+    with one_thread(connection), joins_as_written(connection):
+        for number, (since, until) in enumerate(_draw_touched(connection, parts)):
+            file = folder / f"reconciled-{number}.parquet"
+            days = DaysTable(
+                f"(FROM {_TOUCHED} WHERE date_start BETWEEN {literal(since)} AND {literal(until)})", since, until
+            )
+            _judge(connection, days, metrics, moment, file)
+            _store(connection, days, file)
+            file.unlink()
+
+
+def collected_days(connection: duckdb.DuckDBPyConnection) -> list[AccountDays]:
+    """Every account, with the first and last day that any report of it was collected."""
+    return connection.execute(
+        f"SELECT account_id, min(date_start), max(date_start) FROM {ALIAS}.pipeline.coverage GROUP BY account_id"
+    ).fetchall()
+
+
+def residuals(
+    connection: duckdb.DuckDBPyConnection,
+    run_id: str,
+    since: date,
+    until: date,
+    now: datetime,
+    asked_again_at: datetime | None = None,
+) -> list[Residual]:
+    """The residuals of a run that nothing explains yet, the largest first.
+
+    Left out are those that Meta was asked about a few hours ago and that are still the same.
+
+    Args:
+        connection: With the warehouse attached.
+        run_id: The run.
+        since: Its first day.
+        until: Its last day.
+        now: The moment (UTC).
+        asked_again_at: What this run has asked about itself, at that moment, is not left out.
+    """
+    asked = f"asked_again_at IS NULL OR asked_again_at <= {literal(now - LOOK_AGAIN_AFTER)}"
+    if asked_again_at is not None:
+        asked += f" OR asked_again_at = {literal(asked_again_at)}"
+    rows = connection.execute(
+        "SELECT d.account_id, d.date_start, d.level, list(DISTINCT d.metric ORDER BY d.metric), "
+        "max(abs(residual)::DOUBLE / greatest(abs(account_value), abs(level_sum))::DOUBLE) AS share, "
+        f"bool_and({_is_final('c.collected_at')}) FROM {_LEDGER} AS d "
+        f"JOIN {ALIAS}.pipeline.coverage AS c ON {_same_day('c')} "
+        "AND c.report IN ('account_insights', d.level || '_insights') "
+        f"WHERE {_of_run(run_id, since, until)} AND residual <> 0 AND explanation IN ({_texts(_OPEN)}) AND ({asked}) "
+        "GROUP BY d.account_id, d.date_start, d.level ORDER BY share DESC, d.account_id, d.date_start, d.level"
+    ).fetchall()
+    return [
+        Residual(account, day, Level(level), tuple(metrics), float(share), bool(is_final))
+        for account, day, level, metrics, share, is_final in rows
+    ]
+
+
+def findings(connection: duckdb.DuckDBPyConnection, run_id: str, since: date, until: date) -> dict[str, LedgerFinding]:
+    """What a run's comparisons of some days came to, by table of the level; levels that were not compared are left out."""
+    mine, unexplained = _of_run(run_id, since, until), f"d.status = {literal(Status.UNEXPLAINED.value)}"
+    counts: dict[str, dict[Status, int]] = {}
+    for level, status, count in connection.execute(
+        f"SELECT level, status, count(*) FROM {_LEDGER} AS d WHERE {mine} GROUP BY ALL"
+    ).fetchall():
+        counts.setdefault(level, dict.fromkeys(Status, 0))[Status(status)] = count
+    unexplained_at_all = dict(
+        connection.execute(f"SELECT level, count(*) FROM {_LEDGER} AS d WHERE {unexplained} GROUP BY level").fetchall()
+    )
+    lines: dict[str, list[LedgerLine]] = {}
+    for level, *values in connection.execute(
+        "SELECT level, account_id, date_start, metric, account_value, level_sum, residual, account_currency, "
+        f"coalesce(details, '') FROM {_LEDGER} AS d WHERE {mine} AND {unexplained} "
+        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY date_start DESC, account_id, metric) <= {_LINES_SHOWN} "
+        "ORDER BY date_start DESC, account_id, metric"
+    ).fetchall():
+        lines.setdefault(level, []).append(LedgerLine(*values))
+    return {
+        report_name(level): LedgerFinding(
+            counts[level],
+            tuple(lines.get(level, ())),
+            unexplained_at_all.get(level, 0) - counts[level][Status.UNEXPLAINED],
+        )
+        for level in COMPARED_LEVELS
+        if level in counts
+    }
+
+
+def add_notes(connection: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> None:
+    """Add to the details of what nothing explains; inside the caller's transaction."""
+    if not notes:
+        return
+    lines = ", ".join(
+        f"({literal(one.account_id)}, {literal(one.day)}, {literal(one.level.value)}, {literal(one.metric)}, "
+        f"{literal(one.text)}, {str(one.finished).lower()})"
+        for one in notes
+    )
+    since, until = min(one.day for one in notes), max(one.day for one in notes)
+    connection.execute(
+        f"UPDATE {_LEDGER} AS d SET details = concat_ws(' ', d.details, nullif(n.text, '')), "
+        "asked_again_at = CASE WHEN n.finished THEN d.asked_again_at END "
+        f"FROM (VALUES {lines}) AS n(account_id, date_start, level, metric, text, finished) "
+        f"WHERE {_same_day('n')} AND d.level = n.level AND d.metric = n.metric "
+        f"AND d.explanation = {literal(Explanation.UNEXPLAINED.value)} "
+        f"AND d.date_start BETWEEN {literal(since)} AND {literal(until)}"
+    )
+
+
+def _of_run(run_id: str, since: date, until: date) -> str:
+    return f"d.run_id = {literal(run_id)} AND d.date_start BETWEEN {literal(since)} AND {literal(until)}"
+
+
+_OPEN = (Explanation.READ_APART, Explanation.UNEXPLAINED)
+
+
+def _texts(values: Iterable[str]) -> str:
+    return ", ".join(literal(str(value)) for value in values)
+
+
+# ---- the sums ----
+
+
+def _draw_touched(connection: duckdb.DuckDBPyConnection, parts: Sequence[AccountDays]) -> list[tuple[date, date]]:
+    """Write down the account days of which anything was ever collected; gives the ranges of days to compare at a time."""
+    lines = ", ".join(f"({literal(account)}, {literal(first)}, {literal(last)})" for account, first, last in parts)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {_TOUCHED} AS SELECT DISTINCT account_id, date_start FROM (SELECT account_id, "
+        "unnest(generate_series(first, last, INTERVAL 1 DAY))::DATE AS date_start "
+        f"FROM (VALUES {lines}) AS v(account_id, first, last)) "
+        f"SEMI JOIN {ALIAS}.pipeline.coverage USING (account_id, date_start)"
+    )
+    return connection.execute(
+        "SELECT min(date_start), max(date_start) FROM (SELECT date_start, "
+        f"sum(count(*)) OVER (ORDER BY date_start) // {_ACCOUNT_DAYS_AT_ONCE} AS part FROM {_TOUCHED} GROUP BY date_start) "
+        "GROUP BY part ORDER BY part"
+    ).fetchall()
+
+
+def _sums(connection: duckdb.DuckDBPyConnection, days: DaysTable, metrics: Sequence[Metric]) -> str:
+    """The sums of all levels, and those of the recovered rows among them, as the beginning of a query."""
+    facts = " UNION ALL ".join(fact_sums(level, days, metrics) for level in Level)
+    recovered = [
+        f"SELECT {literal(level.value)} AS level, account_id, date_start, metric, value FROM "
+        f"({sums_by_owner(level, Level.ACCOUNT, days, metrics, only=is_recovered(level))})"
+        for level in recovered_levels(connection, days)
+    ]
+    nothing = "SELECT NULL::VARCHAR AS level, NULL::VARCHAR AS account_id, NULL::DATE AS date_start, "
+    nothing += f"NULL::VARCHAR AS metric, NULL::{SUM} AS value LIMIT 0"
+    return (
+        f"facts AS MATERIALIZED ({facts}), "
+        f"sums AS MATERIALIZED (SELECT level, account_id, date_start, {unpivoted(metrics)} FROM facts "
+        f"UNION ALL {action_sums(days, metrics)}), "
+        f"recovered AS MATERIALIZED ({' UNION ALL '.join(recovered) or nothing})"
+    )
+
+
+# ---- the verdict ----
+
+
+def _judge(
+    connection: duckdb.DuckDBPyConnection, days: DaysTable, metrics: Sequence[Metric], moment: Moment, file: Path
+) -> None:
+    """Compare both sides of each metric, beside what was said of it before, and write the results to a file."""
+    asked, now = literal(moment.asked_again_at), literal(moment.now)
+    # A file, since DuckDB keeps a table in memory until the transaction ends.
+    connection.execute(
+        f"COPY (WITH {_sums(connection, days, metrics)}, compared AS ({_compared(days, metrics)}), "
+        f"judged AS (SELECT *, {_verdict(moment)} AS verdict FROM compared) "
+        "SELECT account_id, date_start, level, metric, CASE WHEN is_money THEN currency END AS account_currency, "
+        "account_value, level_sum, residual, "
+        f"CASE {_cases('verdict', STATUS_OF)} ELSE {literal(Status.EQUAL.value)} END AS status, verdict AS explanation, "
+        f"CASE verdict WHEN {literal(Explanation.DELETED_ADS_RECOVERED.value)} THEN recovered "
+        f"WHEN {literal(Explanation.RESTATED_BETWEEN_CALLS.value)} THEN coalesce(old_before, old_residual) END "
+        f"AS residual_before, {_details(moment)} AS details, "
+        f"CASE WHEN {asked} IS NULL THEN CASE WHEN verdict IN ({_texts(_KEPT)}) AND same_as_before THEN old_asked_at END "
+        f"WHEN verdict IN ({_texts(_ASKED_ABOUT if moment.concludes else _PROVEN)}) THEN {asked} END::TIMESTAMP "
+        "AS asked_again_at, "
+        f"{now} AS checked_at, {literal(moment.run_id)} AS run_id FROM judged ORDER BY level, metric, account_id) "
+        f"TO {literal(file)} (FORMAT parquet, COMPRESSION lz4_raw)"
+    )
+
+
+_KEPT = (Explanation.UNEXPLAINED, Explanation.DELETED_ADS_RECOVERED)
+_PROVEN = (Explanation.RESTATED_BETWEEN_CALLS, Explanation.DELETED_ADS_RECOVERED)
+_ASKED_ABOUT = (*_OPEN, *_PROVEN)
+
+
+def _compared(days: DaysTable, metrics: Sequence[Metric]) -> str:
+    """Both sides of every metric of every level that was collected or asked for, beside what the ledger has."""
+    levels = ", ".join(f"({literal(level.value)}, {literal(report_name(level))})" for level in COMPARED_LEVELS)
+    books = f"{ALIAS}.pipeline"
+    covered = (
+        f"(SELECT r.account_id, r.date_start, r.report, r.collected_at FROM {books}.coverage AS r "
+        f"JOIN {days.name} AS b ON {days.same} WHERE {days.bounds})"
+    )
+    gaps = (
+        f"(SELECT r.account_id, r.date_start, r.report, any_value(r.reason) AS reason FROM {books}.missing AS r "
+        f"JOIN {days.name} AS b ON {days.same} WHERE {days.bounds} GROUP BY ALL)"
+    )
+    ids = (
+        f"(SELECT r.account_id, r.date_start, r.report, list(r.entity_id ORDER BY r.entity_id) AS ids FROM {BOOK} AS r "
+        f"JOIN {days.name} AS b ON {days.same} WHERE {days.bounds} GROUP BY ALL)"
+    )
+    account, table = literal(report_name(Level.ACCOUNT)), metrics_table(metrics)
+    sides = (
+        "SELECT d.account_id, d.date_start, l.level, l.report, a.collected_at AS account_at, v.collected_at AS level_at, "
+        "ga.reason AS account_gap, gv.reason AS level_gap, i.ids "
+        f"FROM {days.name} AS d CROSS JOIN (VALUES {levels}) AS l(level, report) "
+        f"LEFT JOIN {covered} AS a ON {_same_day('a')} AND a.report = {account} "
+        f"LEFT JOIN {covered} AS v ON {_same_day('v')} AND v.report = l.report "
+        f"LEFT JOIN {gaps} AS ga ON {_same_day('ga')} AND ga.report = {account} "
+        f"LEFT JOIN {gaps} AS gv ON {_same_day('gv')} AND gv.report = l.report "
+        f"LEFT JOIN {ids} AS i ON {_same_day('i')} AND i.report = l.report "
+        "WHERE v.collected_at IS NOT NULL OR gv.reason IS NOT NULL"
+    )
+    # Every day has the metrics of every report, and those conversions that it knows.
+    present = (
+        f"SELECT account_id, date_start, metric FROM {days.name} CROSS JOIN (SELECT metric FROM {table} WHERE action_type = '') "
+        f"UNION SELECT account_id, date_start, metric FROM sums WHERE value <> 0"
+    )
+    values = (
+        "SELECT d.*, m.metric, m.field, m.is_money, coalesce(fa.currency, fv.currency) AS currency, "
+        f"{_is_withheld('fa')} AS account_withheld, {_is_withheld('fv')} AS level_withheld, "
+        f"{_side('account', 'va')} AS account_value, {_side('level', 'vv')} AS level_sum, x.value AS recovered "
+        f"FROM ({sides}) AS d JOIN ({present}) AS p ON {_same_day('p')} JOIN {table} AS m ON m.metric = p.metric "
+        f"LEFT JOIN facts AS fa ON {_same_day('fa')} AND fa.level = 'account' "
+        f"LEFT JOIN facts AS fv ON {_same_day('fv')} AND fv.level = d.level "
+        f"LEFT JOIN sums AS va ON {_same_day('va')} AND va.level = 'account' AND va.metric = m.metric "
+        f"LEFT JOIN sums AS vv ON {_same_day('vv')} AND vv.level = d.level AND vv.metric = m.metric "
+        f"LEFT JOIN recovered AS x ON {_same_day('x')} AND x.level = d.level AND x.metric = m.metric"
+    )
+    old = f"(SELECT r.* FROM {_LEDGER} AS r JOIN {days.name} AS b ON {days.same} WHERE {days.bounds})"
+    return (
+        "SELECT d.*, d.account_value - d.level_sum AS residual, o.explanation AS old_explanation, o.residual AS old_residual, "
+        "o.residual_before AS old_before, o.details AS old_details, o.asked_again_at AS old_asked_at, "
+        "o.run_id AS old_run_id, coalesce(o.residual = d.account_value - d.level_sum, false) AS same_as_before, "
+        "bool_and(o.account_value IS NOT DISTINCT FROM d.account_value AND o.level_sum IS NOT DISTINCT FROM d.level_sum) "
+        "OVER (PARTITION BY d.account_id, d.date_start, d.level) AS stands_still, "
+        f"{_is_final('account_at')} AND {_is_final('level_at')} AS final FROM ({values}) AS d "
+        f"LEFT JOIN {old} AS o ON {_same_day('o')} AND o.level = d.level AND o.metric = d.metric"
+    )
+
+
+def _same_day(table: str) -> str:
+    return f"{table}.account_id = d.account_id AND {table}.date_start = d.date_start"
+
+
+def _is_withheld(facts: str) -> str:
+    return f"coalesce(list_contains(string_split({facts}.withheld, ','), m.field), false)"
+
+
+def _side(side: str, values: str) -> str:
+    """A sum: NULL when the side was not collected or its field is withheld as a whole; no row at all is no delivery, and 0."""
+    return f"CASE WHEN d.{side}_at IS NULL OR {side}_withheld THEN {values}.value ELSE coalesce({values}.value, 0) END"
+
+
+def _is_final(collected_at: str) -> str:
+    seconds = int(FINAL_AFTER.total_seconds())
+    return f"{collected_at} >= d.date_start::TIMESTAMP + INTERVAL {seconds} SECONDS"
+
+
+def _verdict(moment: Moment) -> str:
+    """What explains a comparison; NULL when there is nothing to explain. Only what is proven counts."""
+    asked = literal(moment.asked_again_at)
+    this_run = f"old_run_id = {literal(moment.run_id)}"
+    read_again = f"(account_at >= {asked} AND level_at >= {asked})"
+    was_different = f"(old_residual <> 0 OR old_explanation = {literal(Explanation.RESTATED_BETWEEN_CALLS.value)})"
+    rules = (
+        ("account_at IS NULL OR level_at IS NULL", Explanation.NOT_COLLECTED),
+        ("(account_withheld OR level_withheld) AND residual IS DISTINCT FROM 0", Explanation.WITHHELD_BY_META),
+        ("residual = 0 AND recovered <> 0", Explanation.DELETED_ADS_RECOVERED),
+        (f"residual = 0 AND {read_again} AND {this_run} AND {was_different}", Explanation.RESTATED_BETWEEN_CALLS),
+        ("residual = 0", None),
+        ("account_gap IS NOT NULL OR level_gap IS NOT NULL", Explanation.NOT_COLLECTED),
+        ("final", Explanation.UNEXPLAINED),
+        (f"same_as_before AND old_explanation = {literal(Explanation.UNEXPLAINED.value)}", Explanation.UNEXPLAINED),
+        # No number of the day has moved since the first reading, so that no restatement can lie between the two sides.
+        (
+            f"stands_still AND {read_again} AND {this_run} AND {str(not moment.concludes).lower()}",
+            Explanation.UNEXPLAINED,
+        ),
+    )
+    cases = " ".join(f"WHEN {condition} THEN {literal(found and found.value)}" for condition, found in rules)
+    return f"CASE {cases} ELSE {literal(Explanation.READ_APART.value)} END"
+
+
+def _details(moment: Moment) -> str:
+    """A sentence on each verdict."""
+    asked = literal(moment.asked_again_at)
+    kept = f"same_as_before AND old_explanation = verdict AND ({asked} IS NULL OR old_asked_at = {asked})"
+    texts = {
+        Explanation.NOT_COLLECTED: (
+            "concat('Not collected for this day: ', concat_ws(' and ', "
+            "CASE WHEN account_at IS NULL OR account_gap IS NOT NULL THEN 'account_insights' END, "
+            "CASE WHEN level_at IS NULL OR level_gap IS NOT NULL THEN report END), "
+            "CASE WHEN account_at IS NOT NULL AND level_at IS NOT NULL THEN ' when it was last asked for' END, '. ', "
+            "coalesce(account_gap, level_gap))"
+        ),
+        Explanation.WITHHELD_BY_META: (
+            "concat('Meta does not give ', field, ' in ', concat_ws(' and ', "
+            "CASE WHEN account_withheld THEN 'account_insights' END, CASE WHEN level_withheld THEN report END), '.')"
+        ),
+        Explanation.DELETED_ADS_RECOVERED: (
+            "concat('No report listed them, so they were asked for by themselves: ', "
+            f"list_aggregate(ids[1:{_IDS_SHOWN}], 'string_agg', ', '), "
+            f"CASE WHEN len(ids) > {_IDS_SHOWN} THEN concat(' and ', len(ids) - {_IDS_SHOWN}, ' more.') ELSE '.' END)"
+        ),
+        Explanation.RESTATED_BETWEEN_CALLS: (f"concat('Asked for again at ', {_time(asked)}, ', both are equal.')"),
+        Explanation.READ_APART: (
+            f"concat('account_insights was read at ', {_time('account_at')}, ' and ', report, ' at ', {_time('level_at')}, "
+            "', when the day still changed.')"
+        ),
+        Explanation.UNEXPLAINED: (
+            f"CASE WHEN {kept} THEN old_details "
+            "WHEN final THEN 'Both were read when Meta no longer changed the day.' "
+            f"ELSE concat('Asked for again at ', {_time('account_at')}, ', both were the same.') END"
+        ),
+    }
+    return f"CASE {_cases('verdict', texts, quoted=False)} END"
+
+
+def _cases(value: str, results: Mapping[Explanation, str], *, quoted: bool = True) -> str:
+    return " ".join(
+        f"WHEN {value} = {literal(explanation.value)} THEN {literal(str(result)) if quoted else result}"
+        for explanation, result in results.items()
+    )
+
+
+def _time(moment: str) -> str:
+    return f"strftime({moment}, '%Y-%m-%d %H:%M:%S UTC')"
+
+
+def _store(connection: duckdb.DuckDBPyConnection, days: DaysTable, file: Path) -> None:
+    columns = ", ".join(reconciliation_table().stored)
+    connection.execute(f"DELETE FROM {_LEDGER} AS r USING {days.name} AS b WHERE {days.same} AND {days.bounds}")
+    connection.execute(f"INSERT INTO {_LEDGER} ({columns}) SELECT {columns} FROM {parquet([file])}")

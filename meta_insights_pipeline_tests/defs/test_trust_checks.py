@@ -1,0 +1,122 @@
+"""The checks of trust: which tables have them, and what a person is shown."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.definitions import defs
+from meta_insights_pipeline.defs.schedules import range_tags
+from meta_insights_pipeline.defs.trust_checks import (
+    DRIFT_CHECK,
+    FRESH_CHECK,
+    RECONCILES_CHECK,
+    ROWS_CHECK,
+    trust_checks,
+)
+from meta_insights_pipeline_tests.live import TOKEN, Live, live
+
+LEVELS = ("campaign_insights", "adset_insights", "ad_insights")
+
+
+@pytest.fixture
+def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
+    """A simulated Graph API, and the environment that leads to it."""
+    with live(home) as running:
+        for name, value in {
+            "META_INSIGHTS_MODE": "live",
+            "META_ACCESS_TOKEN": TOKEN,
+            "META_GRAPH_API_URL": running.url,
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield running
+
+
+def run(instance: dg.DagsterInstance, days: DayRange) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    """Sync some days of insights; the checks by table and name."""
+    names = ("account_insights", *LEVELS, "insight_actions")
+    result = (
+        defs()
+        .resolve_job_def("sync_insights")
+        .execute_in_process(
+            instance=instance, tags=range_tags(days), asset_selection=[dg.AssetKey(name) for name in names]
+        )
+    )
+    assert result.success
+    return {(one.asset_key.to_user_string(), one.check_name): one for one in result.get_asset_check_evaluations()}
+
+
+def test_every_level_has_the_checks_and_the_account_has_no_total_above_it() -> None:
+    assert set(trust_checks("account_insights")) == {FRESH_CHECK, ROWS_CHECK, DRIFT_CHECK}
+    for table in LEVELS:
+        assert set(trust_checks(table)) == {RECONCILES_CHECK, FRESH_CHECK, ROWS_CHECK, DRIFT_CHECK}
+    assert set(trust_checks("insight_actions")) == {DRIFT_CHECK}
+    assert trust_checks("campaigns") == {}
+
+
+def test_an_unexplained_residual_fails_the_check_with_the_numbers_and_the_run_goes_on(
+    instance: dg.DagsterInstance, server: Live
+) -> None:
+    days = DayRange(server.at.date() - timedelta(days=1), server.at.date())
+    account = server.world.accounts[0].id
+    asked = {"kind": "insights", "query": "level=campaign", "account": account}
+    body = json.dumps({"data": []})
+    server.simulator.faults.add("text", **asked, status=200, body=body, times=None)
+    checks = run(instance, days)
+    check = checks["campaign_insights", RECONCILES_CHECK]
+    assert not check.passed
+    assert check.severity is dg.AssetCheckSeverity.ERROR
+    assert f"act_{account} on {days.until}" in str(check.description)
+    assert int(str(check.metadata["unexplained"].value)) > 0
+    residuals = check.metadata["residuals"].value
+    assert isinstance(residuals, list)
+    (spend,) = (line for line in residuals if (line["metric"], line["day"]) == ("spend", days.since.isoformat()))
+    assert spend["account"] == account
+    assert spend["currency"] == "USD"
+    assert spend["sum"] == "0"
+    assert float(spend["account value"]) == float(spend["residual"]) > 0
+    for table in ("adset_insights", "ad_insights"):
+        passing = checks[table, RECONCILES_CHECK]
+        assert passing.passed
+        assert int(str(passing.metadata["comparisons"].value)) == int(str(passing.metadata["equal"].value)) > 0
+    assert ("account_insights", RECONCILES_CHECK) not in checks
+
+
+def test_freshness_is_told_by_runs_of_the_newest_days_and_not_by_those_of_past_ones(
+    instance: dg.DagsterInstance, server: Live
+) -> None:
+    # The accounts' own today is that of this machine's clock, a day after the simulator's.
+    today = server.at.date() + timedelta(days=1)
+    newest = run(instance, DayRange(today - timedelta(days=2), today))
+    assert all(newest[table, FRESH_CHECK].passed for table in LEVELS)
+    assert int(str(newest["ad_insights", FRESH_CHECK].metadata["accounts"].value)) == 2
+    past = run(instance, DayRange(today - timedelta(days=9), today - timedelta(days=8)))
+    assert ("ad_insights", FRESH_CHECK) not in past
+    assert past["ad_insights", ROWS_CHECK].passed
+
+
+def test_what_meta_begins_to_send_is_stored_and_named_in_a_warning(instance: dg.DagsterInstance, server: Live) -> None:
+    days = DayRange(server.at.date() - timedelta(days=1), server.at.date())
+    before = run(instance, days)
+    for table in ("account_insights", *LEVELS, "insight_actions"):
+        assert before[table, DRIFT_CHECK].passed, before[table, DRIFT_CHECK].description
+    news = [{"action_type": "gaze.into_space", "value": "2", "90d_gaze": "3"}]
+    asked = {"kind": "insights", "query": "level=campaign"}
+    server.simulator.faults.add("new_parts", **asked, body=json.dumps({"gazes": "7", "actions": news}), times=None)
+    after = run(instance, days)
+    fields, actions = after["campaign_insights", DRIFT_CHECK], after["insight_actions", DRIFT_CHECK]
+    for check in (fields, actions):
+        assert not check.passed
+        assert check.severity is dg.AssetCheckSeverity.WARN
+    assert "Field gazes was not asked for; it is kept in other_fields (campaign_insights" in str(fields.description)
+    new = actions.metadata["new"].value
+    assert isinstance(new, list)
+    assert {(line["kind"], line["name"]) for line in new} == {
+        ("action_type", "gaze.into_space"),
+        ("window", "90d_gaze"),
+    }
+    assert after["ad_insights", DRIFT_CHECK].passed
