@@ -204,26 +204,57 @@ def _days_wanted(settings: Settings, days_back: int | None, start: date | None, 
 )
 @click.option("--dagster-port", type=click.IntRange(1, 65535), default=3000, show_default=True)
 @click.option(
-    "--api-port",
-    type=click.IntRange(1, 65535),
-    default=8080,
-    show_default=True,
-    help="Port of the read API (not served yet).",
+    "--api-port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port of the read API."
 )
-@click.option("--no-ui", is_flag=True, help="Load the data and end, without the Dagster UI.")
+@click.option("--no-ui", is_flag=True, help="Load the data and end, without the Dagster UI and the read API.")
 def up(days: int, dagster_port: int, api_port: int, no_ui: bool) -> int:
-    """Load the last days, start the Dagster UI, and say where everything is."""
-    from meta_insights_pipeline.up import PortTakenError, UpError, run_up
+    """Load the last days, start the Dagster UI and the read API, and say where everything is.
 
-    del api_port  # the read API joins with an issue of its own
+    In stub mode the read API needs no key, and answers this machine alone.
+    """
+    from meta_insights_pipeline.up import Ports, PortTakenError, UpError, run_up
+
     settings = load_settings()
     log_to_stderr(logging.WARNING)
     try:
-        return run_up(settings, days=days, dagster_port=None if no_ui else dagster_port)
+        return run_up(settings, days=days, ports=None if no_ui else Ports(dagster=dagster_port, api=api_port))
     except PortTakenError as error:
         raise BadInputError(str(error)) from None
     except UpError as error:
         return _complain(str(error), EXIT_FAILED)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the port."
+)
+# Not for users: `up` asks for it, and only in stub mode on this machine it is granted.
+@click.option("--open", "is_open", is_flag=True, hidden=True)
+def serve(host: str, port: int, workers: int, is_open: bool) -> int:
+    """Serve the read API from the published file, to holders of a key or a token.
+
+    Ctrl-C ends it; what is being answered then is finished. Without access control it listens on this machine alone.
+    """
+    from meta_insights_pipeline.read_api.server import ServeError
+    from meta_insights_pipeline.read_api.server import serve as run_server
+
+    settings = load_settings()
+    log_to_stderr(logging.WARNING)
+    try:
+        run_server(
+            settings,
+            host=host,
+            port=port,
+            workers=workers,
+            is_open=is_open,
+            announce=lambda sentence: print(sentence, flush=True),
+        )
+    except ServeError as error:
+        raise BadInputError(str(error)) from None
+    print("Stopped.")
+    return 0
 
 
 @cli.command()

@@ -1,8 +1,10 @@
-"""`meta-insights up`: the first load, Dagster's processes, and an orderly end.
+"""`meta-insights up`: the first load, Dagster's processes, the read API, and an orderly end.
 
-The processes are those of a Dagster deployment (code server, webserver, daemon), started side by side while the data loads.
+The processes are those of a Dagster deployment (code server, webserver, daemon) and the read API, started side by side while
+the data loads.
 """
 
+import os
 import re
 import signal
 import socket
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +45,16 @@ class PortTakenError(UpError):
 
 
 @dataclass(frozen=True)
+class Ports:
+    """Where `up` serves, on this machine alone."""
+
+    dagster: int
+    """Of the UI."""
+    api: int
+    """Of the read API."""
+
+
+@dataclass(frozen=True)
 class _Child:
     name: str
     process: subprocess.Popen[bytes]
@@ -54,13 +66,13 @@ class _Child:
         return _COLOURS.sub("", lines[-1]).strip() if lines else "no output"
 
 
-def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
-    """Load the last days and keep the UI running until Ctrl-C.
+def run_up(settings: Settings, *, days: int, ports: Ports | None) -> int:
+    """Load the last days and keep the UI and the read API running until Ctrl-C.
 
     Args:
         settings: Stub or live.
         days: Days to load, today included.
-        dagster_port: Port of the UI; None loads the data and ends.
+        ports: Where to serve; None loads the data and ends.
 
     Returns:
         The exit code: 0 after Ctrl-C, 1 when there is no UI and the load failed.
@@ -71,14 +83,14 @@ def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
     """
     if settings.mode == "live":
         open_graph_api(settings).close()
-    if dagster_port is not None:
-        _check_port(dagster_port, "--dagster-port")
+    if ports is not None:
+        _check_ports(ports)
     try:
         Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
     except WarehouseError as error:
         raise UpError(str(error)) from None
     home = prepare_dagster_home(settings)
-    if dagster_port is None:
+    if ports is None:
         return 0 if _load(settings, days) else 1
     make_databases(home)
     with _stopped_by_signal() as stop, _Children(settings.home / "logs") as children:
@@ -88,13 +100,16 @@ def run_up(settings: Settings, *, days: int, dagster_port: int | None) -> int:
             f"load_from:\n  - grpc_server: {{host: {_HOST}, port: {code_port}, location_name: {LOCATION}}}\n", "utf-8"
         )
         children.start("code-server", _code_server(code_port))
-        children.start("webserver", _webserver(dagster_port, workspace))
+        children.start("webserver", _webserver(ports.dagster, workspace))
+        # While nothing is published it answers that it is not ready.
+        children.start("read-api", _read_api(settings, ports.api), _read_api_variables(ports))
         loaded = _load(settings, days)
-        _wait_for_ui(children, dagster_port, stop)
+        _wait_for(children, stop, "Dagster's UI", lambda: _location_is_loaded(ports.dagster))
+        _wait_for(children, stop, "The read API", lambda: _is_served(ports.api))
         if not stop.is_set():
             # Not before: a daemon that finds no code server looks again only after a minute, and a tick would be lost.
             children.start("daemon", [_binary("dagster-daemon"), "run", "--workspace", str(workspace)])
-            _announce(settings, dagster_port, loaded)
+            _announce(settings, ports, loaded)
         while not stop.wait(0.5):
             children.check()
     print("Stopped.")
@@ -115,6 +130,16 @@ def _webserver(port: int, workspace: Path) -> list[str]:
     return [_binary("dagster-webserver"), *where, "--code-server-log-level", "warning"]
 
 
+def _read_api(settings: Settings, port: int) -> list[str]:
+    # Simulated rows need no key, and whoever tries the pipeline has none yet.
+    is_open = ("--open",) if settings.mode == "stub" else ()
+    return [_binary("meta-insights"), "serve", "--host", _HOST, "--port", str(port), *is_open]
+
+
+def _read_api_variables(ports: Ports) -> dict[str, str]:
+    return {"META_INSIGHTS_DAGSTER_URL": f"http://{_HOST}:{ports.dagster}"}
+
+
 def _load(settings: Settings, days: int) -> Receipt | None:
     where = "a simulated world (stub mode)" if settings.mode == "stub" else settings.graph_api_url
     print(f"Loading the last {days} days from {where} ...", flush=True)
@@ -133,10 +158,12 @@ def _load(settings: Settings, days: int) -> Receipt | None:
     return receipt
 
 
-def _announce(settings: Settings, port: int, loaded: Receipt | None) -> None:
+def _announce(settings: Settings, ports: Ports, loaded: Receipt | None) -> None:
     snapshot = settings.snapshot_path.resolve()
+    key = "no key needed" if settings.mode == "stub" else "needs a key: meta-insights keys create"
     print()
-    print(f"  Dagster UI   http://{_HOST}:{port}/asset-groups")
+    print(f"  Dagster UI   http://{_HOST}:{ports.dagster}/asset-groups")
+    print(f"  Read API     http://{_HOST}:{ports.api}/docs ({key})")
     if loaded is not None or snapshot.exists():
         print(f"  Data         {snapshot}")
         query = f"duckdb.connect('{_shown(snapshot)}', read_only=True).sql('FROM campaign_insights').show()"
@@ -154,7 +181,7 @@ def _shown(path: Path) -> str:
 
 
 class _Children:
-    """Dagster's processes, ended in order when the block ends."""
+    """Dagster's processes and the read API, ended in order when the block ends."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -176,13 +203,18 @@ class _Children:
                 child.process.kill()
                 child.process.wait()
 
-    def start(self, name: str, command: list[str]) -> None:
-        """Start a process whose output goes to a log of its own."""
+    def start(self, name: str, command: list[str], variables: Mapping[str, str] | None = None) -> None:
+        """Start a process whose output goes to a log of its own; it has this one's environment, and these variables."""
         log = self._logs / f"{name}.log"
         with log.open("wb") as output:
             # A session of its own: Ctrl-C comes to this process alone, which then ends the others in order.
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+                command,
+                env={**os.environ, **(variables or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
         self._children.append(_Child(name, process, log))
 
@@ -195,19 +227,23 @@ class _Children:
         for child in self._children:
             code = child.process.poll()
             if code is not None:
-                raise UpError(f"Dagster's {child.name} ended with code {code}: {child.tail()} See {child.log}.")
+                raise UpError(f"The {child.name} ended with code {code}: {child.tail()} See {child.log}.")
 
 
-def _wait_for_ui(children: _Children, port: int, stop: threading.Event) -> None:
+def _wait_for(children: _Children, stop: threading.Event, what: str, is_there: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not stop.is_set():
         children.check()
         with suppress(requests.RequestException):
-            if _location_is_loaded(port):
+            if is_there():
                 return
         if time.monotonic() > deadline:
-            raise UpError(f"Dagster's UI did not come up within {_START_SECONDS:.0f} s; see the logs beside the data.")
+            raise UpError(f"{what} did not come up within {_START_SECONDS:.0f} s; see the logs beside the data.")
         stop.wait(0.1)
+
+
+def _is_served(port: int) -> bool:
+    return requests.get(f"http://{_HOST}:{port}/healthz", timeout=5).ok
 
 
 def _location_is_loaded(port: int) -> bool:
@@ -219,6 +255,13 @@ def _location_is_loaded(port: int) -> bool:
         and (entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation"
         for entry in entries
     )
+
+
+def _check_ports(ports: Ports) -> None:
+    if ports.dagster == ports.api:
+        raise PortTakenError(f"--dagster-port and --api-port are both {ports.api}; choose two different ones.")
+    _check_port(ports.dagster, "--dagster-port")
+    _check_port(ports.api, "--api-port")
 
 
 def _check_port(port: int, option: str) -> None:

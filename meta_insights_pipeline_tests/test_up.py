@@ -1,5 +1,6 @@
-"""`meta-insights up` with all its processes: data in the UI, runs and backfills from it, an orderly end."""
+"""`meta-insights up` with all its processes: data in the UI, runs and backfills from it, syncs by the API, an orderly end."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -28,12 +29,13 @@ def free_port() -> int:
 
 
 class Running:
-    """A running `up`, its output so far, and Dagster's GraphQL."""
+    """A running `up`, its output so far, Dagster's GraphQL and the read API."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: Path, port: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], output: Path, port: int, api_port: int) -> None:
         self.process = process
         self.output = output
         self.url = f"http://127.0.0.1:{port}"
+        self.api_url = f"http://127.0.0.1:{api_port}"
 
     def text(self) -> str:
         return self.output.read_text("utf-8")
@@ -54,19 +56,19 @@ class Running:
 
 @contextmanager
 def up(home: Path, *arguments: str) -> Iterator[Running]:
-    port = free_port()
+    port, api_port = free_port(), free_port()
     home.mkdir(exist_ok=True)
     output = home / "up.out"
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [COMMAND, "up", "--dagster-port", str(port), *arguments],
+            [COMMAND, "up", "--dagster-port", str(port), "--api-port", str(api_port), *arguments],
             env=environment(home),
             cwd=home,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
     try:
-        running = Running(process, output, port)
+        running = Running(process, output, port, api_port)
         wait_for(lambda: READY in running.text() or process.poll() is not None, 120, "up")
         assert process.poll() is None, running.text()
         yield running
@@ -165,6 +167,89 @@ def test_the_ui_has_the_data_runs_any_range_of_any_levels_and_ends_with_its_chil
         assert running.text().endswith("Stopped.\n")
         _, alive = psutil.wait_procs(children, timeout=5)
         assert alive == []
+
+
+@pytest.mark.slow
+def test_the_read_api_answers_without_a_key_and_its_syncs_are_dagsters(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with up(home, "--days", "2") as running:
+        api = f"{running.api_url}/meta/insights"
+        assert running.api_url in running.text()
+        assert requests.get(f"{running.api_url}/readyz", timeout=20).status_code == 200
+        assert requests.get(f"{api}/overview", params={"days": 2}, timeout=20).status_code == 200
+        # Nothing for a page of another site, nor under another name.
+        for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+            assert requests.get(f"{api}/overview", headers=headers, timeout=20).status_code == 401
+        accounts = [row["account_id"] for row in requests.get(f"{api}/accounts", timeout=20).json()["items"]]
+        tag = requests.get(f"{api}/overview", timeout=20).headers["ETag"]
+
+        since, until = TODAY - timedelta(days=6), TODAY - timedelta(days=5)
+        asked = {"date_from": str(since), "date_to": str(until), "levels": ["campaign"], "accounts": [accounts[0]]}
+        answer = requests.post(f"{api}/sync-now", json=asked, headers={"Idempotency-Key": "k"}, timeout=60)
+        assert answer.status_code == 202, answer.text
+        launched = answer.json()
+        assert launched["is_new"]
+        assert launched["accounts"] == [accounts[0]]
+        again = requests.post(f"{api}/sync-now", json=asked, timeout=60).json()
+        assert again["run_id"] == launched["run_id"] or not again["is_new"]
+
+        def state() -> Any:
+            return requests.get(launched["status_url"], timeout=30).json()
+
+        assert state()["state"] in ("queued", "running")
+        wait_for(lambda: state()["state"] not in ("queued", "running"), 120, "the sync")
+        ended = state()
+        assert ended["state"] == "succeeded", ended
+        assert (ended["date_from"], ended["date_to"]) == (str(since), str(until))
+        assert ended["by"] == "read API"
+        assert ended["receipt"]["accounts"] == [accounts[0]]
+        assert ended["receipt"]["levels"] == ["campaign"]
+        assert running.run_status(launched["run_id"]) == "SUCCESS"
+        # What was collected is what was asked for, and it is answered from at once.
+        rows = read_rows(
+            home / "meta_insights.duckdb",
+            "SELECT account_id, date_start::VARCHAR AS day, (SELECT count(*) FROM ad_insights "
+            f"WHERE date_start BETWEEN '{since}' AND '{until}') AS ads FROM campaign_insights "
+            f"WHERE date_start BETWEEN '{since}' AND '{until}' GROUP BY ALL ORDER BY ALL",
+        )
+        assert {row["account_id"] for row in rows} == {accounts[0]}
+        assert {row["ads"] for row in rows} == {0}
+        wait_for(lambda: requests.get(f"{api}/overview", timeout=20).headers["ETag"] != tag, 5, "the new answer")
+        # The same key starts nothing again, and another sync has a run of its own.
+        kept = requests.post(f"{api}/sync-now", json=asked, headers={"Idempotency-Key": "k"}, timeout=60).json()
+        assert (kept["run_id"], kept["is_new"]) == (launched["run_id"], False)
+
+        # A sync that Dagster must refuse is refused here, and what is unknown is not there.
+        future = {"date_from": str(TODAY + timedelta(days=5))}
+        assert requests.post(f"{api}/sync-now", json=future, timeout=60).status_code == 422
+        assert requests.get(f"{api}/sync/{'0' * 36}", timeout=30).status_code == 404
+
+        children = psutil.Process(running.process.pid).children(recursive=True)
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(40) == 0
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert alive == []
+    done = run_command(["keys", "audit", "--json"], environment(home), home)
+    entries = json.loads(done.stdout)["entries"]
+    assert [entry["outcome"] for entry in entries][:2] == ["asked", "done"]
+    assert {entry["principal"] for entry in entries} == {"open:local"}
+
+
+@pytest.mark.slow
+def test_ports_that_cannot_be_used_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for arguments, words in (
+            (["--api-port", port], f"Port {port} cannot be used"),
+            (["--api-port", "3000", "--dagster-port", "3000"], "two different ones"),
+        ):
+            done = run_command(["up", *arguments], environment(tmp_path), tmp_path)
+            assert done.returncode == 2
+            assert words in done.stderr
+            assert "--api-port" in done.stderr
+    assert not (tmp_path / "meta_insights.duckdb").exists()
 
 
 @pytest.mark.slow

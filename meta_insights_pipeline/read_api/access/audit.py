@@ -30,7 +30,7 @@ class AuditEntry:
     action: str
     """`sync`, `key created` or `key revoked`."""
     outcome: str
-    """`done`, `refused` or `failed`."""
+    """`asked` (of a sync, before it is launched), `done`, `refused` or `failed`."""
     details: Mapping[str, Any]
     """What exactly, as JSON; never a secret."""
     request_id: str | None = None

@@ -1,0 +1,145 @@
+"""`GET /meta/insights/overview`."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import Query, Response
+
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.read_api.exports import table_answer
+from meta_insights_pipeline.read_api.json_answers import about, json_answer
+from meta_insights_pipeline.read_api.models.overview import OverviewModel
+from meta_insights_pipeline.read_api.parameters import Accounts, AnswerFormat, Days, Format
+from meta_insights_pipeline.read_api.reader import CurrentReader, Reader
+from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router, notes
+from meta_insights_pipeline.warehouse.reading import account_freshness, conversions, overview
+from meta_insights_pipeline.warehouse.reading.as_of import View
+from meta_insights_pipeline.warehouse.reading.figures import Chosen, figure_columns
+from meta_insights_pipeline.warehouse.reading.period import Period
+from meta_insights_pipeline.warehouse.reading.statement import Query as Statement
+from meta_insights_pipeline.warehouse.reading.statement import Shape
+
+router = new_router()
+
+_TOP = 10
+_MOST_TOP = 100
+Row = dict[str, Any]
+
+
+class OverviewPart(StrEnum):
+    """One table of the overview."""
+
+    DAILY = "daily"
+    TOTALS = "totals"
+    CONVERSIONS = "conversions"
+    TOP_CAMPAIGNS = "top_campaigns"
+    FRESHNESS = "freshness"
+    MISSING = "missing"
+
+
+@router.get("/overview", response_model=OverviewModel, responses=AS_TABLE, summary="Totals by currency")
+def get_overview(
+    reader: CurrentReader,
+    days: Days,
+    accounts: Accounts,
+    form: AnswerFormat,
+    top: Annotated[
+        int, Query(ge=1, le=_MOST_TOP, description="How many campaigns of each currency, by spend.", examples=[10])
+    ] = _TOP,
+    part: Annotated[
+        OverviewPart, Query(description="Which table a format other than JSON holds; JSON holds all.")
+    ] = OverviewPart.DAILY,
+) -> Response:
+    """Totals of the ad accounts by currency, beside the period before; days, conversions, top campaigns, freshness."""
+    view = reader.view(accounts)
+    period = reader.period(days, view)
+    if form is not Format.JSON:
+        query = _table(reader, view, period, part, top)
+        return table_answer(query, reader.snapshot, form, f"overview-{part.value}")
+    snapshot, reference = reader.snapshot, reader.reference
+    totals, days_of_all = overview.totals_and_days(snapshot, view, reference, period)
+    parts = {
+        "conversions": conversions.conversions(view, reference, Chosen(Level.ACCOUNT, period)).records(snapshot),
+        "daily": days_of_all,
+        "top_campaigns": overview.top_campaigns(view, reference, period, top).records(snapshot),
+    }
+    withheld = ",".join(row["withheld_fields"] for row in totals if row["withheld_fields"])
+    is_one_row = all(row["accounts"] == 1 for row in totals)
+    return json_answer(
+        {
+            **about(period, reader.as_of),
+            "previous_period": about(period.previous, None)["period"],
+            "currencies": _by_currency(totals, parts),
+            "freshness": account_freshness.read_freshness(snapshot, view, reference, period),
+            "notes": notes(period, withheld, is_past=reader.as_of is not None, is_one_row=is_one_row),
+        }
+    )
+
+
+def _table(reader: Reader, view: View, period: Period, part: OverviewPart, top: int) -> Statement:
+    match part:
+        case OverviewPart.DAILY:
+            return overview.daily(view, reader.reference, period)
+        case OverviewPart.TOTALS:
+            return overview.totals(view, reader.reference, period)
+        case OverviewPart.CONVERSIONS:
+            return conversions.conversions(view, reader.reference, Chosen(Level.ACCOUNT, period))
+        case OverviewPart.TOP_CAMPAIGNS:
+            return overview.top_campaigns(view, reader.reference, period, top)
+        case OverviewPart.FRESHNESS:
+            return account_freshness.freshness(view, reader.reference, period)
+        case OverviewPart.MISSING:
+            return account_freshness.missing(view, period)
+
+
+def _by_currency(totals: list[Row], parts: dict[str, list[Row]]) -> list[Row]:
+    """Rows of every currency below it; the rows lose the columns that say so."""
+    found: dict[str | None, Row] = {}
+
+    def entry_of(row: Row) -> Row:
+        currency = row.pop("account_currency")
+        empty = {"account_currency": currency, "totals": None, "previous": None, "change": None}
+        return found.setdefault(currency, {**empty, **{name: [] for name in parts}})
+
+    for row in totals:
+        entry = entry_of(row)
+        entry["totals" if row.pop("is_current") else "previous"] = row
+    for name, rows in parts.items():
+        for row in rows:
+            # Of a currency in which campaigns delivered and no account did, the accounts' report lacks.
+            entry_of(row)[name].append(row)
+    for entry in found.values():
+        entry["change"] = changes(entry["totals"], entry["previous"])
+    return list(found.values())
+
+
+def changes(totals: Row | None, previous: Row | None) -> Row:
+    """The change of every figure from the previous period to this one."""
+    return {
+        column.name: change((totals or {}).get(column.name), (previous or {}).get(column.name), column.shape)
+        for column in figure_columns()
+    }
+
+
+def change(now: Any, before: Any, shape: Shape) -> Row:
+    """The change of a figure.
+
+    Args:
+        now: As JSON shows it; None when it is not known.
+        before: The same of the previous period.
+        shape: What the figure is.
+    """
+    if now is None or before is None:
+        return {"absolute": None, "relative": None}
+    exact = shape is Shape.DECIMAL
+    one, other = (Decimal(now), Decimal(before)) if exact else (now, before)
+    difference = one - other
+    relative = float(difference / other) if other else None
+    return {"absolute": _text(difference) if exact else difference, "relative": relative}
+
+
+def _text(number: Decimal) -> str:
+    """In as few digits as it takes, like the figures themselves."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,254 @@
+"""Dagster's GraphQL: launching the job `sync_insights`, finding and reading its runs.
+
+Nothing of Dagster is imported: its processes are others, and importing it takes a second and 100 MB.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+import requests
+
+from meta_insights_pipeline.catalog.entities import EntityKind
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.reports import reports_of_levels
+from meta_insights_pipeline.read_api.errors import UnavailableError
+from meta_insights_pipeline.read_api.sync_now.wanted import SyncWanted
+from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, entity_tables, tables
+
+log = logging.getLogger(__name__)
+
+JOB: Final = "sync_insights"
+LOCATION: Final = "meta_insights_pipeline"
+REPOSITORY: Final = "__repository__"
+STEP: Final = "insights"
+SINCE_TAG: Final = "dagster/asset_partition_range_start"
+UNTIL_TAG: Final = "dagster/asset_partition_range_end"
+DAY_TAG: Final = "dagster/partition"
+BY_TAG: Final = "meta_insights/by"
+REQUESTED_BY_TAG: Final = "meta_insights/requested_by"
+FINGERPRINT_TAG: Final = "meta_insights/sync"
+BY: Final = "read API"
+QUEUED: Final = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING")
+RUNNING: Final = (*QUEUED, "STARTED")
+_CONNECT_SECONDS, _READ_SECONDS = 3.0, 30.0
+_RETRY_SECONDS = "15"
+_MOST_EVENTS = 1000
+_AWAY = (
+    "Dagster cannot be reached, so no sync can be started or looked at now; see that it runs (meta-insights up starts it) and "
+    "that META_INSIGHTS_DAGSTER_URL leads to it."
+)
+_NOT_TAKEN = (
+    "Dagster did not take the sync; see that the code location meta_insights_pipeline is loaded there. The log of this server "
+    "tells more under the request id."
+)
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on Error { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+  }
+}
+"""
+_FIND = """
+query Find($filter: RunsFilter!) {
+  runsOrError(filter: $filter, limit: 10) {
+    __typename
+    ... on Runs { results { runId status } }
+    ... on Error { message }
+  }
+}
+"""
+_RUN = """
+query Run($id: ID!) {
+  runOrError(runId: $id) {
+    __typename
+    ... on Run {
+      runId status jobName creationTime startTime endTime runConfig
+      tags { key value }
+      assetSelection { path }
+      stats { ... on RunStatsSnapshot { stepsSucceeded stepsFailed } }
+    }
+    ... on PythonError { message }
+  }
+}
+"""
+_FAILURE = """
+query Failure($id: ID!, $limit: Int!) {
+  runOrError(runId: $id) {
+    ... on Run {
+      eventConnection(limit: $limit) {
+        events {
+          ... on ExecutionStepFailureEvent { failureMetadata { description } error { message } }
+          ... on RunFailureEvent { message }
+        }
+      }
+    }
+  }
+}
+"""
+
+
+@dataclass(frozen=True)
+class DagsterRun:
+    """A run, as Dagster tells of it."""
+
+    run_id: str
+    status: str
+    """Dagster's own word, like `STARTED`."""
+    job: str
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    accounts: tuple[str, ...]
+    """Ids of the ad accounts that its configuration names, without `act_`; empty for every one."""
+    tables: frozenset[str]
+    """Names of the assets that it is about; empty for all of the job's."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    steps_done: int = 0
+
+    @property
+    def is_sync(self) -> bool:
+        """Whether it is a sync; one that was started from an asset's page is of a job that Dagster makes up."""
+        own = {table.name for table in (*tables(), *entity_tables())}
+        return self.job == JOB or bool(self.tables & own)
+
+    @property
+    def days(self) -> tuple[date, date] | None:
+        """First and last day; None when its tags name none."""
+        day = self.tags.get(DAY_TAG)
+        since, until = self.tags.get(SINCE_TAG, day), self.tags.get(UNTIL_TAG, day)
+        try:
+            return None if since is None or until is None else (date.fromisoformat(since), date.fromisoformat(until))
+        except ValueError:
+            return None
+
+
+class Dagster:
+    """Dagster as the read API needs it; safe for threads. Every call may raise UnavailableError, a 503 with a remedy."""
+
+    def __init__(self, url: str) -> None:
+        """Ask nothing yet.
+
+        Args:
+            url: Where its webserver is, without `/graphql`.
+        """
+        self._url = f"{url}/graphql"
+
+    def launch(self, wanted: SyncWanted, *, by: str) -> str:
+        """Launch a sync; give its run's id.
+
+        Args:
+            wanted: What to bring up to date.
+            by: Label of whoever asks.
+        """
+        data = self._ask(_LAUNCH, params=execution_params(wanted, by))["launchRun"]
+        if data["__typename"] != "LaunchRunSuccess":
+            causes = [error["message"] for error in data.get("errors", [])] or [data.get("message", "")]
+            log.error("Dagster did not take a sync (%s): %s", data["__typename"], " ".join(causes)[:500])
+            raise UnavailableError(_NOT_TAKEN, {"Retry-After": _RETRY_SECONDS})
+        return str(data["run"]["runId"])
+
+    def running(self, fingerprint: str) -> list[str]:
+        """Ids of the runs of the same sync that are queued or running, the newest first."""
+        tags = [{"key": FINGERPRINT_TAG, "value": fingerprint}]
+        data = self._ask(_FIND, filter={"tags": tags, "statuses": [one for one in RUNNING if one != "MANAGED"]})
+        return [str(run["runId"]) for run in data["runsOrError"].get("results", [])]
+
+    def run(self, run_id: str) -> DagsterRun | None:
+        """A run; None when there is none of this id."""
+        data = self._ask(_RUN, id=run_id)["runOrError"]
+        return parse_run(data) if data["__typename"] == "Run" else None
+
+    def failure(self, run_id: str) -> str | None:
+        """One sentence on why a run failed; None when Dagster knows none."""
+        connection = self._ask(_FAILURE, id=run_id, limit=_MOST_EVENTS)["runOrError"].get("eventConnection", {})
+        return failure_sentence(connection.get("events", []))
+
+    def _ask(self, query: str, **variables: Any) -> Any:
+        try:
+            answer = requests.post(
+                self._url,
+                json={"query": query, "variables": variables},
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                allow_redirects=False,
+            )
+            content = answer.json()
+        except (requests.RequestException, ValueError) as error:
+            log.warning("Dagster cannot be asked at META_INSIGHTS_DAGSTER_URL: %s.", type(error).__name__)
+            raise UnavailableError(_AWAY, {"Retry-After": _RETRY_SECONDS}) from None
+        if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
+            log.error("Dagster answered %d without data: %.500s", answer.status_code, content)
+            raise UnavailableError(_AWAY, {"Retry-After": _RETRY_SECONDS})
+        return content["data"]
+
+
+def execution_params(wanted: SyncWanted, by: str) -> dict[str, Any]:
+    """What Dagster is told: the same as a sync on the command line, as GraphQL takes it."""
+    names = [*(report.name for report in reports_of_levels(wanted.levels or list(Level))), ACTIONS_TABLE]
+    if not wanted.levels:
+        names += [kind.value for kind in EntityKind]
+    tags = {
+        SINCE_TAG: wanted.days.since.isoformat(),
+        UNTIL_TAG: wanted.days.until.isoformat(),
+        BY_TAG: BY,
+        REQUESTED_BY_TAG: by,
+        FINGERPRINT_TAG: wanted.fingerprint,
+    }
+    return {
+        "selector": {
+            "repositoryLocationName": LOCATION,
+            "repositoryName": REPOSITORY,
+            "jobName": JOB,
+            "assetSelection": [{"path": [name]} for name in names],
+        },
+        "runConfigData": {"ops": {STEP: {"config": {"accounts": list(wanted.accounts), "entities_every_minutes": 0}}}},
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+
+
+def parse_run(data: Mapping[str, Any]) -> DagsterRun:
+    """A run from GraphQL's form."""
+    stats = data.get("stats") or {}
+    return DagsterRun(
+        run_id=str(data["runId"]),
+        status=str(data["status"]),
+        job=str(data["jobName"]),
+        created_at=_moment(data.get("creationTime")),
+        started_at=_moment(data.get("startTime")),
+        finished_at=_moment(data.get("endTime")),
+        accounts=_accounts(data.get("runConfig")),
+        tables=frozenset("/".join(key["path"]) for key in data.get("assetSelection") or []),
+        tags={tag["key"]: tag["value"] for tag in data["tags"]},
+        steps_done=int(stats.get("stepsSucceeded") or 0) + int(stats.get("stepsFailed") or 0),
+    )
+
+
+def failure_sentence(events: Sequence[Mapping[str, Any]]) -> str | None:
+    """The words of the step that failed, or of the run; one line."""
+    words = None
+    for event in events:
+        error, metadata = event.get("error") or {}, event.get("failureMetadata") or {}
+        found = metadata.get("description") or event.get("message") or error.get("message")
+        if found:
+            words = " ".join(str(found).split())[:500]
+        if metadata.get("description"):
+            break
+    return words
+
+
+def _accounts(config: object) -> tuple[str, ...]:
+    """The accounts that a run's configuration names; whatever cannot be read is a run of every account."""
+    for name in ("ops", STEP, "config", "accounts"):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return tuple(str(one) for one in config) if isinstance(config, list) else ()
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,268 @@
+"""Launching a sync once, however often and from however many processes it is asked for; and what is told of a sync."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.home_files import AccountBook
+from meta_insights_pipeline.life import is_dead, work_folder
+from meta_insights_pipeline.progress import PROGRESS_FILE
+from meta_insights_pipeline.read_api.access.audit import DONE, FAILED, REFUSED, SYNC, AuditLog
+from meta_insights_pipeline.read_api.access.confinement import seen_by
+from meta_insights_pipeline.read_api.access.principal import Principal
+from meta_insights_pipeline.read_api.errors import ApiError, UnavailableError
+from meta_insights_pipeline.read_api.sync_now.dagster import BY_TAG, QUEUED, Dagster, DagsterRun
+from meta_insights_pipeline.read_api.sync_now.key_book import IdempotencyKeys, Kept
+from meta_insights_pipeline.read_api.sync_now.models import Progress, State, SyncNowRequest, SyncStatus, own_receipt
+from meta_insights_pipeline.read_api.sync_now.wanted import SyncWanted, sync_wanted
+from meta_insights_pipeline.receipt import Receipt
+from meta_insights_pipeline.settings import Settings
+
+log = logging.getLogger(__name__)
+
+ASKED: Final = "asked"
+"""Outcome in the audit log of what is about to be launched; the entry after it, of the same request, says what became of it."""
+_LOCK_SECONDS = 45.0
+_RETRY_SECONDS = "5"
+# All levels are collected by one step.
+_STEPS = 1
+_STATES: dict[str, State] = {
+    "STARTED": "running",
+    "CANCELING": "canceling",
+    "SUCCESS": "succeeded",
+    "FAILURE": "failed",
+    "CANCELED": "canceled",
+    **dict.fromkeys(QUEUED, "queued"),
+}
+_DIED = "The process of this sync has ended without a word (killed, or out of memory)."
+
+
+class OtherBodyError(ApiError):
+    """422: an Idempotency-Key that was used for another sync."""
+
+    status: ClassVar[int] = 422
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A sync that was asked for."""
+
+    run_id: str
+    is_new: bool
+    wanted: SyncWanted
+
+
+class SyncService:
+    """Syncs as the read API knows them; safe for threads and processes."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        dagster: Dagster,
+        audit: AuditLog,
+        keys: IdempotencyKeys,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._dagster = dagster
+        self._audit = audit
+        self._keys = keys
+        self._now = now
+
+    def launch(self, request: SyncNowRequest, principal: Principal, *, key: str | None, request_id: str) -> Launched:
+        """Start a sync, unless it is queued or running, or was started under the same key.
+
+        Args:
+            request: What is asked for.
+            principal: Who asks.
+            key: The Idempotency-Key; None without one.
+            request_id: Id of the HTTP request, for the audit log.
+
+        Raises:
+            UnusableSyncError, OtherBodyError: 422.
+            NotFoundError: 404, an account that the principal does not see.
+            ForbiddenError: 403, it sees none.
+            UnavailableError: 503, Dagster is away.
+            AccessFileError: 503, what is asked cannot be recorded, so it is not done.
+        """
+        asked = request.model_dump(mode="json", exclude_defaults=True)
+
+        def record(outcome: str, **details: Any) -> None:
+            self._audit.record(principal.label, SYNC, outcome, {"asked": asked, **details}, request_id)
+
+        try:
+            wanted = self._wanted(request, principal)
+            # Whoever comes second, in whichever process, finds the run of the first.
+            with self._alone():
+                launched = self._repeated(principal, key, asked)
+                if launched is None:
+                    launched = self._running(wanted)
+                    if launched is None:
+                        record(ASKED, **_details(wanted))
+                        launched = Launched(self._dagster.launch(wanted, by=principal.label), True, wanted)
+                    if key is not None:
+                        self._keys.keep(principal.label, key, Kept(_digest(asked), _as_json(launched)))
+        except UnavailableError as error:
+            record(FAILED, reason=error.sentence)
+            raise
+        except ApiError as error:
+            record(REFUSED, reason=error.sentence)
+            raise
+        record(DONE, run_id=launched.run_id, is_new=launched.is_new, **_details(launched.wanted))
+        return launched
+
+    def status(self, run_id: str, principal: Principal) -> SyncStatus:
+        """How a sync goes.
+
+        Raises:
+            NotFoundError: 404, there is none, or one about ad accounts that the principal does not see.
+            UnavailableError: 503, Dagster is away.
+        """
+        run = self._dagster.run(run_id)
+        found = seen_by(
+            principal,
+            run if run is not None and run.is_sync else None,
+            lambda one: one.accounts,
+            what="sync",
+            identifier=run_id,
+        )
+        return self._status(found, principal)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._keys.close()
+
+    def _wanted(self, request: SyncNowRequest, principal: Principal) -> SyncWanted:
+        known = AccountBook(self._settings.home).accounts()
+        return sync_wanted(
+            request,
+            principal,
+            now=self._now(),
+            first_day=self._settings.start_date,
+            zones={account.id: account.timezone_name for account in known},
+            named_accounts=self._settings.ad_account_ids,
+        )
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = self._settings.home / "tmp" / "sync-now.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout:
+            raise UnavailableError(
+                "Another sync is being asked for and Dagster takes its time; ask again.",
+                {"Retry-After": _RETRY_SECONDS},
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _repeated(self, principal: Principal, key: str | None, asked: dict[str, Any]) -> Launched | None:
+        """What was answered under the same key."""
+        kept = None if key is None else self._keys.find(principal.label, key)
+        if kept is None:
+            return None
+        if kept.body != _digest(asked):
+            raise OtherBodyError(
+                "This Idempotency-Key was used for another sync within the last day; use a new key for a new request."
+            )
+        return _from_json(kept.answer)
+
+    def _running(self, wanted: SyncWanted) -> Launched | None:
+        """The run that does the same now."""
+        for run_id in self._dagster.running(wanted.fingerprint):
+            # What was killed stays "started" until the schedule looks.
+            if not is_dead(self._settings.home, run_id):
+                return Launched(run_id, False, wanted)
+        return None
+
+    def _status(self, run: DagsterRun, principal: Principal) -> SyncStatus:
+        receipt = self._receipt(run.run_id)
+        state, detail = _STATES.get(run.status, "running"), None
+        if state in ("running", "canceling") and is_dead(self._settings.home, run.run_id):
+            state, detail = "failed", _DIED
+        elif state == "failed":
+            detail = receipt.missing_text() if receipt is not None else self._dagster.failure(run.run_id)
+        elif state == "succeeded" and receipt is not None and receipt.state == "partial":
+            state, detail = "partial", receipt.missing_text()
+        days = run.days
+        if receipt is not None and principal.accounts is not None:
+            receipt = own_receipt(receipt, principal.accounts)
+        return SyncStatus(
+            run_id=run.run_id,
+            state=state,
+            detail=detail,
+            by=run.tags.get(BY_TAG),
+            date_from=days[0] if days else None,
+            date_to=days[1] if days else None,
+            accounts=list(run.accounts),
+            created_at=run.created_at,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            progress=self._progress(run, receipt),
+            receipt=receipt,
+        )
+
+    def _progress(self, run: DagsterRun, receipt: Receipt | None) -> Progress:
+        seconds = None
+        if run.started_at is not None:
+            seconds = round(((run.finished_at or self._now()) - run.started_at).total_seconds(), 1)
+        if receipt is not None:
+            told: dict[str, Any] = {"rows": receipt.rows_read, "calls": receipt.calls_total}
+        else:
+            told = _told(work_folder(self._settings.home, run.run_id) / PROGRESS_FILE)
+        return Progress(steps_done=run.steps_done, steps_total=_STEPS, seconds=seconds, **told)
+
+    def _receipt(self, run_id: str) -> Receipt | None:
+        try:
+            return Receipt.model_validate_json((self._settings.home / "receipts" / f"{run_id}.json").read_text("utf-8"))
+        except (OSError, ValidationError):
+            return None
+
+
+def _told(file: Path) -> dict[str, Any]:
+    """What a running sync writes down of its progress; nothing before it has."""
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    names = ("reports_done", "reports_total", "rows", "calls")
+    return {name: content[name] for name in names if isinstance(content.get(name), int)}
+
+
+def _details(wanted: SyncWanted) -> dict[str, Any]:
+    return {
+        "since": wanted.days.since.isoformat(),
+        "until": wanted.days.until.isoformat(),
+        "levels": [level.value for level in wanted.levels],
+        "accounts": list(wanted.accounts),
+    }
+
+
+def _digest(asked: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _as_json(launched: Launched) -> str:
+    return json.dumps({"run_id": launched.run_id, **_details(launched.wanted)})
+
+
+def _from_json(text: str) -> Launched:
+    kept = json.loads(text)
+    days = DayRange(date.fromisoformat(kept["since"]), date.fromisoformat(kept["until"]))
+    levels = tuple(Level(level) for level in kept["levels"])
+    return Launched(kept["run_id"], False, SyncWanted(days, levels, tuple(kept["accounts"])))

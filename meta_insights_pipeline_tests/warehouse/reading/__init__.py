@@ -1,0 +1,1 @@
+"""Tests of `meta_insights_pipeline.warehouse.reading`, one module each."""
