@@ -186,7 +186,8 @@ class SyncArchive:
         try:
             with self._archive.lock().acquire(timeout=0):
                 removed = self._archive.thin(now, self._settings.archive_days)
-            log.info("%d files of the archive were thinned away.", removed)
+            if removed:
+                log.info("%s files of the archive were thinned away.", f"{removed:,}")
         except Timeout:
             log.info("The archive is not thinned, since it is being read.")
         except OSError as error:

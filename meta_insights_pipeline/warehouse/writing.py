@@ -138,4 +138,5 @@ def _thin(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
         connection.execute("BEGIN")
         removed = thin_history(connection, now)
         connection.execute("COMMIT")
-        log.info("%d superseded versions of rows were thinned away.", removed)
+        if removed:
+            log.info("%s superseded versions of rows were thinned away.", f"{removed:,}")
