@@ -16,6 +16,8 @@ from meta_insights_pipeline.warehouse.views import view_statements, views_are_cu
 
 # DuckDB's own share of the process's memory; what does not fit goes to the temporary folder.
 MEMORY_LIMIT = "128MB"
+# A transaction that does not fit is begun again with more: it would not fit the next time either.
+MORE_MEMORY = ("512MB", "2GB")
 # Each thread holds some tens of megabytes while it writes, so more of them would not fit into the limit.
 THREADS = 2
 LOCK_SECONDS = 3600.0
@@ -191,13 +193,13 @@ class Warehouse:
 
 
 @contextmanager
-def open_memory(temporary: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_memory(temporary: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory database that spills to a folder of its own below `temporary`, and leaves nothing there."""
     temporary.mkdir(parents=True, exist_ok=True)
     connection = duckdb.connect(
         ":memory:",
         config={
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": memory_limit,
             "threads": THREADS,
             "temp_directory": str(temporary / f"spill-{os.getpid()}"),
             "preserve_insertion_order": False,

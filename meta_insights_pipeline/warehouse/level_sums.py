@@ -114,12 +114,18 @@ def sums_by_owner(level: Level, owner: Level, days: DaysTable, metrics: Sequence
     return f"{facts} UNION ALL {actions}"
 
 
-def fact_sums(level: Level, days: DaysTable, metrics: Sequence[Metric], only: str = "true") -> str:
-    """A query `(level, account_id, date_start, currency, withheld, <metric>...)`: one row an account day that has rows."""
+def fact_sums(days: DaysTable, metrics: Sequence[Metric]) -> str:
+    """A query `(level, account_id, date_start, currency, withheld, <metric>...)`: one row a level and account day with rows."""
+    fields = ", ".join(f"r.{name}" for name in dict.fromkeys(one.field for one in metrics if not one.column))
+    rows = " UNION ALL ".join(
+        f"SELECT {literal(level.value)} AS level, r.account_id, r.date_start, r.account_currency, r.{WITHHELD}, {fields} "
+        f'FROM {ALIAS}."{report_name(level)}" AS r WHERE {days.bounds}'
+        for level in Level
+    )
     return (
-        f"SELECT {literal(level.value)} AS level, r.account_id, r.date_start, any_value(r.account_currency) AS currency, "
+        "SELECT r.level, r.account_id, r.date_start, any_value(r.account_currency) AS currency, "
         f"string_agg(DISTINCT r.{WITHHELD}, ',') AS withheld, {_fact_sums(metrics)} "
-        f"FROM {_rows(level, days, only)} GROUP BY ALL"
+        f"FROM ({rows}) AS r JOIN {days.name} AS b ON {days.same} GROUP BY ALL"
     )
 
 

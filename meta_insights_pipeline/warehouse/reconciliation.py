@@ -37,9 +37,11 @@ COMPARED_LEVELS = (Level.CAMPAIGN, Level.ADSET, Level.AD)
 FINAL_AFTER = timedelta(days=30, hours=12)
 # Meta is asked about the same residual of the same account day again after so long; as for anything else that it refused.
 LOOK_AGAIN_AFTER = timedelta(hours=6)
-# Account days that are compared at a time, so that the memory does not grow with the range.
-_ACCOUNT_DAYS_AT_ONCE = 2_000
+# Account days that are compared at a time, so that the memory does not grow with their number.
+_ACCOUNT_DAYS_AT_ONCE = 500
 _LEDGER = f"{ALIAS}.{RECONCILIATION}"
+_BOOKS = f"{ALIAS}.pipeline"
+_REPORT_DAY = "account_id, date_start, report"
 _TOUCHED = "ledger_touched"
 _IDS_SHOWN = 5
 _LINES_SHOWN = 20
@@ -174,11 +176,9 @@ def reconcile(
     metrics = ledger_metrics(connection)
     # Two threads take twice the memory, and not half the time.
     with one_thread(connection), joins_as_written(connection):
-        for number, (since, until) in enumerate(_draw_touched(connection, parts)):
-            file = folder / f"reconciled-{number}.parquet"
-            days = DaysTable(
-                f"(FROM {_TOUCHED} WHERE date_start BETWEEN {literal(since)} AND {literal(until)})", since, until
-            )
+        for part, since, until in _draw_touched(connection, parts):
+            file = folder / f"reconciled-{part}.parquet"
+            days = DaysTable(f"(SELECT account_id, date_start FROM {_TOUCHED} WHERE part = {part})", since, until)
             _judge(connection, days, metrics, moment, file)
             _store(connection, days, file)
             file.unlink()
@@ -293,37 +293,36 @@ def _texts(values: Iterable[str]) -> str:
 # ---- the sums ----
 
 
-def _draw_touched(connection: duckdb.DuckDBPyConnection, parts: Sequence[AccountDays]) -> list[tuple[date, date]]:
-    """Write down the account days of which anything was ever collected; gives the ranges of days to compare at a time."""
+def _draw_touched(connection: duckdb.DuckDBPyConnection, parts: Sequence[AccountDays]) -> list[tuple[int, date, date]]:
+    """Write down the account days of which anything was ever collected, in parts to compare at a time.
+
+    Returns:
+        The number of each part, and its first and last day.
+    """
     lines = ", ".join(f"({literal(account)}, {literal(first)}, {literal(last)})" for account, first, last in parts)
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_TOUCHED} AS SELECT DISTINCT account_id, date_start FROM (SELECT account_id, "
+        f"CREATE OR REPLACE TEMP TABLE {_TOUCHED} AS SELECT *, (row_number() OVER (ORDER BY date_start, account_id) - 1) "
+        f"// {_ACCOUNT_DAYS_AT_ONCE} AS part FROM (SELECT DISTINCT account_id, date_start FROM (SELECT account_id, "
         "unnest(generate_series(first, last, INTERVAL 1 DAY))::DATE AS date_start "
         f"FROM (VALUES {lines}) AS v(account_id, first, last)) "
-        f"SEMI JOIN {ALIAS}.pipeline.coverage USING (account_id, date_start)"
+        f"SEMI JOIN {ALIAS}.pipeline.coverage USING (account_id, date_start))"
     )
     return connection.execute(
-        "SELECT min(date_start), max(date_start) FROM (SELECT date_start, "
-        f"sum(count(*)) OVER (ORDER BY date_start) // {_ACCOUNT_DAYS_AT_ONCE} AS part FROM {_TOUCHED} GROUP BY date_start) "
-        "GROUP BY part ORDER BY part"
+        f"SELECT part, min(date_start), max(date_start) FROM {_TOUCHED} GROUP BY part ORDER BY part"
     ).fetchall()
 
 
-def _sums(connection: duckdb.DuckDBPyConnection, days: DaysTable, metrics: Sequence[Metric]) -> str:
-    """The sums of all levels, and those of the recovered rows among them, as the beginning of a query."""
-    facts = " UNION ALL ".join(fact_sums(level, days, metrics) for level in Level)
-    recovered = [
-        f"SELECT {literal(level.value)} AS level, account_id, date_start, metric, value FROM "
-        f"({sums_by_owner(level, Level.ACCOUNT, days, metrics, only=is_recovered(level))})"
-        for level in recovered_levels(connection, days)
-    ]
+def _recovered_sums(connection: duckdb.DuckDBPyConnection, days: DaysTable, metrics: Sequence[Metric]) -> str:
+    """A query `(level, account_id, date_start, metric, value)` of the recovered rows alone."""
     nothing = "SELECT NULL::VARCHAR AS level, NULL::VARCHAR AS account_id, NULL::DATE AS date_start, "
     nothing += f"NULL::VARCHAR AS metric, NULL::{SUM} AS value LIMIT 0"
     return (
-        f"facts AS MATERIALIZED ({facts}), "
-        f"sums AS MATERIALIZED (SELECT level, account_id, date_start, {unpivoted(metrics)} FROM facts "
-        f"UNION ALL {action_sums(days, metrics)}), "
-        f"recovered AS MATERIALIZED ({' UNION ALL '.join(recovered) or nothing})"
+        " UNION ALL ".join(
+            f"SELECT {literal(level.value)} AS level, account_id, date_start, metric, value FROM "
+            f"({sums_by_owner(level, Level.ACCOUNT, days, metrics, only=is_recovered(level))})"
+            for level in recovered_levels(connection, days)
+        )
+        or nothing
     )
 
 
@@ -335,9 +334,10 @@ def _judge(
 ) -> None:
     """Compare both sides of each metric, beside what was said of it before, and write the results to a file."""
     asked, now = literal(moment.asked_again_at), literal(moment.now)
+    recovered = _recovered_sums(connection, days, metrics)
     # A file, since DuckDB keeps a table in memory until the transaction ends.
     connection.execute(
-        f"COPY (WITH {_sums(connection, days, metrics)}, compared AS ({_compared(days, metrics)}), "
+        f"COPY (WITH facts AS MATERIALIZED ({fact_sums(days, metrics)}), compared AS ({_compared(days, metrics, recovered)}), "
         f"judged AS (SELECT *, {_verdict(moment)} AS verdict FROM compared) "
         "SELECT account_id, date_start, level, metric, CASE WHEN is_money THEN currency END AS account_currency, "
         "account_value, level_sum, residual, "
@@ -358,59 +358,82 @@ _PROVEN = (Explanation.RESTATED_BETWEEN_CALLS, Explanation.DELETED_ADS_RECOVERED
 _ASKED_ABOUT = (*_OPEN, *_PROVEN)
 
 
-def _compared(days: DaysTable, metrics: Sequence[Metric]) -> str:
-    """Both sides of every metric of every level that was collected or asked for, beside what the ledger has."""
-    levels = ", ".join(f"({literal(level.value)}, {literal(report_name(level))})" for level in COMPARED_LEVELS)
-    books = f"{ALIAS}.pipeline"
-    covered = (
-        f"(SELECT r.account_id, r.date_start, r.report, r.collected_at FROM {books}.coverage AS r "
-        f"JOIN {days.name} AS b ON {days.same} WHERE {days.bounds})"
-    )
-    gaps = (
-        f"(SELECT r.account_id, r.date_start, r.report, any_value(r.reason) AS reason FROM {books}.missing AS r "
-        f"JOIN {days.name} AS b ON {days.same} WHERE {days.bounds} GROUP BY ALL)"
-    )
-    ids = (
-        f"(SELECT r.account_id, r.date_start, r.report, list(r.entity_id ORDER BY r.entity_id) AS ids FROM {BOOK} AS r "
-        f"JOIN {days.name} AS b ON {days.same} WHERE {days.bounds} GROUP BY ALL)"
-    )
-    account, table = literal(report_name(Level.ACCOUNT)), metrics_table(metrics)
-    sides = (
-        "SELECT d.account_id, d.date_start, l.level, l.report, a.collected_at AS account_at, v.collected_at AS level_at, "
-        "ga.reason AS account_gap, gv.reason AS level_gap, i.ids "
-        f"FROM {days.name} AS d CROSS JOIN (VALUES {levels}) AS l(level, report) "
-        f"LEFT JOIN {covered} AS a ON {_same_day('a')} AND a.report = {account} "
-        f"LEFT JOIN {covered} AS v ON {_same_day('v')} AND v.report = l.report "
-        f"LEFT JOIN {gaps} AS ga ON {_same_day('ga')} AND ga.report = {account} "
-        f"LEFT JOIN {gaps} AS gv ON {_same_day('gv')} AND gv.report = l.report "
-        f"LEFT JOIN {ids} AS i ON {_same_day('i')} AND i.report = l.report "
-        "WHERE v.collected_at IS NOT NULL OR gv.reason IS NOT NULL"
-    )
-    # Every day has the metrics of every report, and those conversions that it knows.
-    present = (
-        f"SELECT account_id, date_start, metric FROM {days.name} CROSS JOIN (SELECT metric FROM {table} WHERE action_type = '') "
-        f"UNION SELECT account_id, date_start, metric FROM sums WHERE value <> 0"
-    )
+def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str:
+    """Both sides of every metric of every level that was collected or asked for, beside what the ledger has.
+
+    What belongs to one comparison is stacked and grouped, not joined: DuckDB holds 8 MB for each join of a statement, however
+    small its tables are.
+    """
     values = (
-        "SELECT d.*, m.metric, m.field, m.is_money, coalesce(fa.currency, fv.currency) AS currency, "
-        f"{_is_withheld('fa')} AS account_withheld, {_is_withheld('fv')} AS level_withheld, "
-        f"{_side('account', 'va')} AS account_value, {_side('level', 'vv')} AS level_sum, x.value AS recovered "
-        f"FROM ({sides}) AS d JOIN ({present}) AS p ON {_same_day('p')} JOIN {table} AS m ON m.metric = p.metric "
-        f"LEFT JOIN facts AS fa ON {_same_day('fa')} AND fa.level = 'account' "
-        f"LEFT JOIN facts AS fv ON {_same_day('fv')} AND fv.level = d.level "
-        f"LEFT JOIN sums AS va ON {_same_day('va')} AND va.level = 'account' AND va.metric = m.metric "
-        f"LEFT JOIN sums AS vv ON {_same_day('vv')} AND vv.level = d.level AND vv.metric = m.metric "
-        f"LEFT JOIN recovered AS x ON {_same_day('x')} AND x.level = d.level AND x.metric = m.metric"
+        "SELECT d.* EXCLUDE (level_sum), m.field, m.is_money, s.* EXCLUDE (account_id, date_start, level), "
+        f"{_is_withheld('account_fields')} AS account_withheld, {_is_withheld('level_fields')} AS level_withheld, "
+        f"{_side('account')} AS account_value, {_side('level')} AS level_sum "
+        f"FROM ({_stacked_values(days, metrics, recovered)}) AS d JOIN ({_stacked_sides(days)}) AS s "
+        f"ON {_same_day('s')} AND s.level = d.level JOIN {metrics_table(metrics)} AS m ON m.metric = d.metric"
     )
-    old = f"(SELECT r.* FROM {_LEDGER} AS r JOIN {days.name} AS b ON {days.same} WHERE {days.bounds})"
     return (
-        "SELECT d.*, d.account_value - d.level_sum AS residual, o.explanation AS old_explanation, o.residual AS old_residual, "
-        "o.residual_before AS old_before, o.details AS old_details, o.asked_again_at AS old_asked_at, "
-        "o.run_id AS old_run_id, coalesce(o.residual = d.account_value - d.level_sum, false) AS same_as_before, "
-        "bool_and(o.account_value IS NOT DISTINCT FROM d.account_value AND o.level_sum IS NOT DISTINCT FROM d.level_sum) "
+        "SELECT d.*, d.account_value - d.level_sum AS residual, old.explanation AS old_explanation, "
+        "old.residual AS old_residual, old.residual_before AS old_before, old.details AS old_details, "
+        "old.asked_again_at AS old_asked_at, old.run_id AS old_run_id, "
+        "coalesce(old.residual = d.account_value - d.level_sum, false) AS same_as_before, "
+        "bool_and(old.account_value IS NOT DISTINCT FROM d.account_value AND old.level_sum IS NOT DISTINCT FROM d.level_sum) "
         "OVER (PARTITION BY d.account_id, d.date_start, d.level) AS stands_still, "
-        f"{_is_final('account_at')} AND {_is_final('level_at')} AS final FROM ({values}) AS d "
-        f"LEFT JOIN {old} AS o ON {_same_day('o')} AND o.level = d.level AND o.metric = d.metric"
+        f"{_is_final('account_at')} AND {_is_final('level_at')} AS final FROM ({values}) AS d"
+    )
+
+
+def _stacked_sides(days: DaysTable) -> str:
+    """What is known of both reports of each comparison; those of which neither rows nor a gap of the level are known are out."""
+    account = literal(report_name(Level.ACCOUNT))
+    names = ("collected_at", "reason", "entity_id", "currency", "withheld")
+    books = " UNION ALL ".join(
+        f"SELECT r.account_id, r.date_start, r.report, {', '.join(f'r.{name}' if name == own else 'NULL' for name in names)} "
+        f"FROM {book} AS r WHERE {days.bounds}"
+        for book, own in ((f"{_BOOKS}.coverage", "collected_at"), (f"{_BOOKS}.missing", "reason"), (BOOK, "entity_id"))
+    )
+    facts = "SELECT account_id, date_start, level || '_insights', NULL, NULL, NULL, currency, withheld FROM facts"
+    known = (
+        f"SELECT r.* FROM ({books}) AS r({_REPORT_DAY}, {', '.join(names)}) JOIN {days.name} AS b ON {days.same} "
+        f"UNION ALL {facts}"
+    )
+    levels = " ".join(f"WHEN {literal(report_name(level))} THEN [{literal(level.value)}]" for level in COMPARED_LEVELS)
+    return (
+        "SELECT account_id, date_start, level, level || '_insights' AS report, "
+        "max(collected_at) FILTER (of_account) AS account_at, max(collected_at) FILTER (NOT of_account) AS level_at, "
+        "any_value(reason) FILTER (of_account) AS account_gap, any_value(reason) FILTER (NOT of_account) AS level_gap, "
+        "any_value(withheld) FILTER (of_account) AS account_fields, any_value(withheld) FILTER (NOT of_account) AS level_fields, "
+        "coalesce(any_value(currency) FILTER (of_account), any_value(currency)) AS currency, "
+        "list_sort(list(entity_id) FILTER (entity_id IS NOT NULL AND NOT of_account)) AS ids "
+        f"FROM (SELECT *, report = {account} AS of_account, "
+        f"unnest(CASE report WHEN {account} THEN [{_texts(COMPARED_LEVELS)}] {levels} END) AS level FROM ({known})) "
+        "GROUP BY account_id, date_start, level HAVING level_at IS NOT NULL OR level_gap IS NOT NULL"
+    )
+
+
+def _stacked_values(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str:
+    """Both sides' sums of each comparison, that of the recovered rows, and its line of the ledger as `old`.
+
+    Every day has the metrics of every report, and those conversions that any of its levels knows.
+    """
+    of_every_report = ", ".join(literal(one.name) for one in metrics if not one.action_type)
+    every_level = f"unnest([{_texts(COMPARED_LEVELS)}])"
+    empty = f"NULL::{SUM} AS account_sum, NULL::{SUM} AS level_sum, NULL::{SUM} AS recovered"
+    sums = (
+        f"SELECT level, account_id, date_start, {unpivoted(metrics)} FROM facts UNION ALL {action_sums(days, metrics)}"
+    )
+    stacked = (
+        f"SELECT account_id, date_start, level, unnest([{of_every_report}]) AS metric, true AS present, {empty}, NULL AS old "
+        f"FROM (SELECT *, {every_level} AS level FROM {days.name}) "
+        "UNION ALL SELECT account_id, date_start, compared, metric, value <> 0, CASE WHEN level = 'account' THEN value END, "
+        f"CASE WHEN level = compared THEN value END, NULL, NULL FROM (SELECT *, {every_level} AS compared FROM ({sums})) "
+        f"UNION ALL SELECT account_id, date_start, level, metric, false, NULL, NULL, value, NULL FROM ({recovered}) "
+        "UNION ALL SELECT r.account_id, r.date_start, r.level, r.metric, false, NULL, NULL, NULL, r "
+        f"FROM {_LEDGER} AS r JOIN {days.name} AS b ON {days.same} WHERE {days.bounds}"
+    )
+    return (
+        "SELECT account_id, date_start, level, metric, any_value(account_sum) AS account_sum, "
+        "any_value(level_sum) AS level_sum, any_value(recovered) AS recovered, any_value(old) AS old "
+        f"FROM ({stacked}) GROUP BY ALL HAVING bool_or(present)"
     )
 
 
@@ -418,13 +441,14 @@ def _same_day(table: str) -> str:
     return f"{table}.account_id = d.account_id AND {table}.date_start = d.date_start"
 
 
-def _is_withheld(facts: str) -> str:
-    return f"coalesce(list_contains(string_split({facts}.withheld, ','), m.field), false)"
+def _is_withheld(fields: str) -> str:
+    return f"coalesce(list_contains(string_split({fields}, ','), m.field), false)"
 
 
-def _side(side: str, values: str) -> str:
+def _side(side: str) -> str:
     """A sum: NULL when the side was not collected or its field is withheld as a whole; no row at all is no delivery, and 0."""
-    return f"CASE WHEN d.{side}_at IS NULL OR {side}_withheld THEN {values}.value ELSE coalesce({values}.value, 0) END"
+    value = f"d.{side}_sum"
+    return f"CASE WHEN s.{side}_at IS NULL OR {side}_withheld THEN {value} ELSE coalesce({value}, 0) END"
 
 
 def _is_final(collected_at: str) -> str:

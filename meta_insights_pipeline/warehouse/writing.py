@@ -14,7 +14,14 @@ import duckdb
 
 from meta_insights_pipeline.catalog.conversions import Choice
 from meta_insights_pipeline.warehouse.conversion_events import store_choices
-from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, WarehouseError, open_memory
+from meta_insights_pipeline.warehouse.database import (
+    ALIAS,
+    MEMORY_LIMIT,
+    MORE_MEMORY,
+    Warehouse,
+    WarehouseError,
+    open_memory,
+)
 from meta_insights_pipeline.warehouse.drift import note_drift
 from meta_insights_pipeline.warehouse.history import is_thinning_due, thin_history
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gaps
@@ -50,8 +57,11 @@ def write(
     now: datetime | None = None,
     asked_again_at: datetime | None = None,
     read_back: Callable[[duckdb.DuckDBPyConnection], object] = lambda _connection: None,
+    memory_limits: Sequence[str] = (MEMORY_LIMIT, *MORE_MEMORY),
 ) -> Written:
     """Merge everything in one transaction; publish if told to. Once a day the history is thinned, too.
+
+    What does not fit into DuckDB's memory is done again with more.
 
     Args:
         warehouse: The pipeline's own file.
@@ -65,14 +75,15 @@ def write(
         now: The moment (UTC) by which the levels are compared and the history is thinned; None takes the machine's.
         asked_again_at: When (UTC) everything here began to be asked for a second time, to prove a residual.
         read_back: Called with a connection to the merged warehouse before it is closed.
+        memory_limits: DuckDB's share of the memory, and what to try next.
 
     Raises:
         WarehouseError: The warehouse or the snapshot cannot be written; the last published snapshot is untouched.
     """
     written = Written()
     moment = Moment(run_id, now or datetime.now(UTC), asked_again_at)
-    with warehouse.locked(), open_memory(warehouse.temporary) as connection:
-        remove_drafts(snapshot)
+
+    def merge(connection: duckdb.DuckDBPyConnection) -> None:
         with warehouse.attached(connection):
             connection.execute("BEGIN")
             claim(connection, warehouse, source)
@@ -88,10 +99,31 @@ def write(
             _thin(connection, moment.now)
             read_back(connection)
             connection.execute(f"CHECKPOINT {ALIAS}")
+
+    with warehouse.locked():
+        remove_drafts(snapshot)
+        _with_enough_memory(warehouse, memory_limits, merge)
         if publish_result:
             publish(warehouse.path, snapshot)
             written.published = True
     return written
+
+
+def _with_enough_memory(
+    warehouse: Warehouse, limits: Sequence[str], merge: Callable[[duckdb.DuckDBPyConnection], None]
+) -> None:
+    """Do one transaction with as much memory as it takes."""
+    for number, limit in enumerate(limits, start=1):
+        try:
+            with open_memory(warehouse.temporary, limit) as connection:
+                return merge(connection)
+        except duckdb.OutOfMemoryException:
+            if number == len(limits):
+                raise WarehouseError(
+                    f"Merging takes more than {limit} of memory; nothing was changed. Sync fewer days or accounts at a time."
+                ) from None
+            log.warning("Merging takes more than %s of memory; it begins again with %s.", limit, limits[number])
+    raise AssertionError("there is no limit to try")
 
 
 def _account_days(staged: Sequence[Staged], gaps: Sequence[Gap]) -> list[AccountDays]:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
-from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
+from meta_insights_pipeline.warehouse.database import MEMORY_LIMIT, Warehouse, open_memory
 from meta_insights_pipeline.warehouse.merge import Gap
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged, Staging, StagingError
 from meta_insights_pipeline.warehouse.writing import Written, write
@@ -128,6 +128,7 @@ class Desk:
         source: str = "live",
         publish_result: bool = True,
         now: datetime | None = None,
+        memory_limits: Sequence[str] = (MEMORY_LIMIT,),
     ) -> Written:
         """Merge and publish."""
         return write(
@@ -139,6 +140,7 @@ class Desk:
             source=source,
             publish_result=publish_result,
             now=now,
+            memory_limits=memory_limits,
         )
 
     def sync(self, *pages: Sequence[dict[str, Any]] | str | PageFile, **options: Any) -> Written:

@@ -81,3 +81,15 @@ def test_a_failed_write_leaves_the_warehouse_as_it_was(desk: Desk, monkeypatch: 
     with pytest.raises(Exception, match="No files found"):
         desk.write(*staged)
     assert desk.ask("SELECT spend FROM campaign_insights") == [(Decimal("12.4"),)]
+
+
+def test_what_does_not_fit_into_the_memory_is_merged_with_more_of_it(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [row(str(number)) for number in range(3000)]
+    desk.write(desk.stage(rows), memory_limits=("8MB", "256MB"))
+    assert desk.ask("SELECT count(*) FROM campaign_insights") == [(3000,)]
+    assert "Merging takes more than 8MB of memory; it begins again with 256MB." in caplog.messages
+    with pytest.raises(WarehouseError, match=r"more than 8MB of memory; nothing was changed"):
+        desk.write(desk.stage(rows[:5], at=LATE), memory_limits=("8MB",))
+    assert desk.ask("SELECT count(*) FROM campaign_insights") == [(3000,)]
