@@ -235,7 +235,7 @@ class _Sync:
         )
 
     def _collect(self, requests: Sequence[Request], folder: Path) -> Harvest:
-        with self._archive.listening() as hear:
+        with self._archive.listening() as hear, self._warehouse.made_meanwhile():
             return collect_and_stage(self._collection, requests, folder, self._warehouse.temporary, hear)
 
     def _refuse(self, harvest: Harvest, found: FoundAccounts) -> None:

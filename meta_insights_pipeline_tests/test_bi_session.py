@@ -197,7 +197,7 @@ def test_tables_and_views_are_listed_and_every_column_of_a_mart_is_described(ses
 
 
 def test_a_reader_cannot_write(session: Session) -> None:
-    statement = [SHELL, "-readonly", str(session.file), "DELETE FROM ad_insights"]
+    statement = [str(SHELL), "-readonly", str(session.file), "DELETE FROM ad_insights"]
     done = subprocess.run(statement, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "read-only" in done.stderr

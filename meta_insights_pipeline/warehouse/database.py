@@ -3,7 +3,9 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -22,6 +24,8 @@ MORE_MEMORY = ("512MB", "2GB")
 THREADS = 2
 LOCK_SECONDS = 3600.0
 _FOREIGN_LOCK_SECONDS = 30.0
+# Each connection removes all that is in its folder.
+_NUMBERS = count()
 ALIAS = "warehouse"
 
 
@@ -118,6 +122,23 @@ class Warehouse:
                     connection.execute("ROLLBACK")
                 connection.execute("USE memory")
 
+    @contextmanager
+    def made_meanwhile(self) -> Iterator[None]:
+        """Make a new file, with its schema, beside what is done within; whoever attaches a file first makes it otherwise.
+
+        A file that cannot be made is not told of here: the first who attaches it is told.
+        """
+        if self.path.exists():
+            yield
+            return
+        with ThreadPoolExecutor(1, "schema") as pool:
+            pool.submit(self._make)
+            yield
+
+    def _make(self) -> None:
+        with self.connect():
+            pass
+
     def _attach(self, connection: duckdb.DuckDBPyConnection) -> None:
         deadline = time.monotonic() + _FOREIGN_LOCK_SECONDS
         while True:
@@ -201,7 +222,7 @@ def open_memory(temporary: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[d
         config={
             "memory_limit": memory_limit,
             "threads": THREADS,
-            "temp_directory": str(temporary / f"spill-{os.getpid()}"),
+            "temp_directory": str(temporary / f"spill-{os.getpid()}-{next(_NUMBERS)}"),
             "preserve_insertion_order": False,
             "autoinstall_known_extensions": False,
             # It knows files by their names, and has given old blocks of a file that was written anew under its name.
