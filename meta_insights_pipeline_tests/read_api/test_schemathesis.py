@@ -35,7 +35,7 @@ CHECKS = [
 ]
 # Whoever asks for health has nothing to say that could be wrong.
 WRONG_IN_NO_WAY = {(*name, GenerationMode.NEGATIVE) for name in OPEN}
-OPERATIONS = [name for name in [*RULES, *OPEN] if name[1] != "/metrics"]
+OPERATIONS = [name for name in [*RULES, *sorted(OPEN)] if name[1] != "/metrics"]
 # What is sent where a name, an id or a day belongs.
 INJECTIONS = [
     "' OR '1'='1",
