@@ -96,7 +96,7 @@ def merge_slices(
     return counts
 
 
-def record_gaps(connection: duckdb.DuckDBPyConnection, gaps: Sequence[Gap], run_id: str) -> None:
+def record_gaps(connection: duckdb.DuckDBPyConnection, gaps: Sequence[Gap], run_id: str, now: datetime) -> None:
     """Write down what is missing, in place of what was said of the same days before; rows of these days stay as they are.
 
     Of two gaps that name the same day, the later one in the list holds.
@@ -117,7 +117,7 @@ def record_gaps(connection: duckdb.DuckDBPyConnection, gaps: Sequence[Gap], run_
     _delete_days(connection, "missing", "new_gaps")
     connection.execute(
         f"INSERT INTO {_BOOKS}.missing ({_REPORT_DAY}, noticed_at, run_id, reason, retry_at, kind) "
-        f"SELECT {_REPORT_DAY}, {literal(datetime.now(UTC))}, {literal(run_id)}, reason, retry_at, kind FROM new_gaps"
+        f"SELECT {_REPORT_DAY}, {literal(now)}, {literal(run_id)}, reason, retry_at, kind FROM new_gaps"
     )
 
 

@@ -72,7 +72,7 @@ def write(
         source: `live` or `stub`.
         counted_by: Which action type counts each event from now on; empty: as before.
         publish_result: Whether readers get a copy of the result.
-        now: The moment (UTC) by which the levels are compared and the history is thinned; None takes the machine's.
+        now: The moment (UTC) by which gaps are noticed, levels are compared and the history is thinned; None takes the machine's.
         asked_again_at: When (UTC) everything here began to be asked for a second time, to prove a residual.
         read_back: Called with a connection to the merged warehouse before it is closed.
         memory_limits: DuckDB's share of the memory, and what to try next.
@@ -93,7 +93,7 @@ def write(
                 whole = carry_over(connection, staged, Path(folder))
                 written.counts = merge_slices(connection, whole, run_id, Path(folder))
                 note_drift(connection, staged, run_id)
-                record_gaps(connection, gaps, run_id)
+                record_gaps(connection, gaps, run_id, moment.now)
                 reconcile(connection, _account_days(staged, gaps), moment, Path(folder))
             connection.execute("COMMIT")
             _thin(connection, moment.now)
