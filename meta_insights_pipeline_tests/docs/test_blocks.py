@@ -1,5 +1,7 @@
 """Reading blocks, and what is demanded of the documents' own."""
 
+import json
+
 import pytest
 
 from meta_insights_pipeline_tests.check_docs import ROOT
@@ -66,9 +68,16 @@ def test_every_block_that_is_not_run_says_why() -> None:
     assert [place for place, reason in reasons.items() if len(reason.split()) < 3] == []
 
 
+def test_every_json_example_is_json() -> None:
+    examples = [block for block in all_blocks(ROOT) if block.language == "json"]
+    assert examples
+    for example in examples:
+        json.loads(example.text)
+
+
 def test_blocks_have_a_language_and_comments_a_block() -> None:
     blocks = all_blocks(ROOT)
-    assert {block.language for block in blocks} <= {*RUN_LANGUAGES, "text", "yaml"}
+    assert {block.language for block in blocks} <= {*RUN_LANGUAGES, "text", "yaml", "json"}
     treated = [block for block in blocks if block.treatment]
     assert [str(block) for block in treated if block.language not in RUN_LANGUAGES] == []
     comments = sum(
