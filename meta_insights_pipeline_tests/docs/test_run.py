@@ -66,16 +66,16 @@ def test_queries_have_rows(workspace: Workspace, block: Block) -> None:
 
 @with_data
 def test_the_query_of_the_readme_does_not_multiply_spend(workspace: Workspace) -> None:
-    """The join with actions is where a careless query counts spend several times."""
-    (query,) = (block.text.strip().rstrip(";") for block in QUERIES if block.document == "README.md")
+    """Joining conversions is where a careless query counts spend several times."""
+    (query, _) = (block.text.strip().rstrip(";") for block in QUERIES if block.document == "README.md")
     within = "date_start BETWEEN current_date - 7 AND current_date - 1"
-    purchases = "level = 'account' AND field = 'actions' AND action_type = 'purchase'"
+    purchases = "level = 'account' AND field = 'actions' AND action_type = 'omni_purchase'"
     with duckdb.connect(str(workspace.folder / "data" / "meta_insights.duckdb"), read_only=True) as connection:
         shown = connection.execute(
             f"SELECT account_name, sum(spend), sum(purchases) FROM ({query}) GROUP BY ALL"
         ).fetchall()
         expected = connection.execute(
-            "SELECT account_name, sum(spend), (SELECT coalesce(sum(value), 0)::DOUBLE FROM insight_actions "
+            "SELECT account_name, sum(spend), (SELECT coalesce(sum(value), 0) FROM insight_actions "
             f"WHERE {purchases} AND {within} AND account_id = a.account_id) "
             f"FROM account_insights AS a WHERE {within} GROUP BY account_name, account_id"
         ).fetchall()
