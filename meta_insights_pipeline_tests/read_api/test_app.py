@@ -12,6 +12,7 @@ import requests
 
 from meta_insights_pipeline.read_api.access.principal import Role
 from meta_insights_pipeline_tests.clocks import SkippingClock
+from meta_insights_pipeline_tests.processes import wait_for
 from meta_insights_pipeline_tests.read_api.served import Api, World, copy_world, make_world, on_a_port, opened
 from meta_insights_pipeline_tests.warehouse.reading.publishing import publish_number
 
@@ -266,10 +267,13 @@ def test_many_who_ask_the_same_at_once_have_it_found_out_once(home: Path, log: p
     with opened(home) as api, on_a_port(api.app) as url:
         key = api.key()
         requests.get(f"{url}{OVERVIEW}", headers=key, timeout=20)
+        # The line of a request comes after its answer.
+        wait_for(lambda: log.records, 10, "the line of the first request")
         log.clear()
         with ThreadPoolExecutor(12) as pool:
             asked = [pool.submit(requests.get, f"{url}/meta/insights/overview?days=2", headers=key) for _ in range(12)]
             answers = [one.result(20) for one in asked]
+        wait_for(lambda: len(log.records) == 12, 10, "the lines of all requests")
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.content for answer in answers}) == 1
     assert len(log.records) - answers_from_memory(log) == 1
