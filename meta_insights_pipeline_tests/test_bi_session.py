@@ -19,6 +19,9 @@ from meta_insights_pipeline_tests.bi_client import QUESTIONS
 from meta_insights_pipeline_tests.comparison import assert_equals_truth
 from meta_insights_pipeline_tests.reconciling import NOW, Bench, bench
 
+# One session for all tests.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("bi session")]
+
 SYNCS = 10
 SHELL = Path(sys.executable).parent / "duckdb"
 Seen = dict[str, str]

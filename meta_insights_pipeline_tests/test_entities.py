@@ -23,6 +23,9 @@ from meta_insights_pipeline.warehouse.database import Warehouse
 from meta_insights_pipeline.warehouse.entities import known_entities, merge_entities, unknown_ids
 from meta_insights_pipeline.warehouse.entity_checks import inspect_entities
 
+# One story for all tests.
+pytestmark = pytest.mark.xdist_group("story of entities")
+
 # Every few days the account is refreshed before, in and after its office hours, in which everything is changed.
 MOMENTS = [
     datetime(2026, 10, day, hour, 7, tzinfo=ZoneInfo("Asia/Tokyo")) for day in (5, 9, 14, 19) for hour in (7, 13, 20)

@@ -167,7 +167,7 @@ READ_LATER = (
     "receipt.py:Receipt.save",
 )
 """What writes files that somebody else reads."""
-SAMPLE = {PLAIN: 6, WHOLE: 1}
+SAMPLE = {PLAIN: 3, WHOLE: 1}
 """How many of the other kinds are taken."""
 
 
