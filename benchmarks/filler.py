@@ -140,7 +140,7 @@ def _add_up(connection: duckdb.DuckDBPyConnection, level: Level, account: str) -
         (
             actions_table(),
             f'(SELECT *, {upper} AS upper_id FROM "{ACTIONS_TABLE}")',
-            "upper_id, field, action_type",
+            "entity_id, field, action_type",
             "level = 'ad'",
             lambda column: _added_action(column, level),
         ),
@@ -148,7 +148,8 @@ def _add_up(connection: duckdb.DuckDBPyConnection, level: Level, account: str) -
     for table, rows, key, condition, expression in sources:
         columns = [column for column in table.columns if column.formula is None]
         names = ", ".join(f'"{column.name}"' for column in columns)
-        values = ", ".join(f"({expression(column)})::{column.sql_type}" for column in columns)
+        # By these names they are put in order, since what is grouped are the expressions.
+        values = ", ".join(f'({expression(column)})::{column.sql_type} AS "{column.name}"' for column in columns)
         connection.execute(
             f'INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {rows} '
             f"WHERE {condition} AND account_id = {literal(account)} GROUP BY ALL ORDER BY date_start, {key}"

@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import anyio.to_thread
+import duckdb
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
@@ -25,6 +26,7 @@ from meta_insights_pipeline.read_api.health import health_router
 from meta_insights_pipeline.read_api.http_headers import HeadersMiddleware
 from meta_insights_pipeline.read_api.metrics import Metrics, metrics_router
 from meta_insights_pipeline.read_api.problems import install_problems, problem
+from meta_insights_pipeline.read_api.reader import REFERENCES
 from meta_insights_pipeline.read_api.remembering import RememberingAuthenticator
 from meta_insights_pipeline.read_api.request_log import install_request_log
 from meta_insights_pipeline.read_api.sync_now.dagster import Dagster
@@ -83,6 +85,9 @@ def create_app(
     def on_change(snapshot: Snapshot) -> None:
         # No question is about an older one any more.
         cache.clear()
+        # Before anybody asks; what cannot be read is told to whoever asks.
+        with suppress(duckdb.Error, QueryTimeoutError, QueryTooLargeError):
+            REFERENCES.of(snapshot)
         if metrics is not None:
             metrics.note_snapshot(snapshot.published_at)
 

@@ -34,7 +34,7 @@ _LONGEST_ACCEPT = 256
 _OF_A_BODY = (b"content-length", b"content-type", b"content-encoding", b"content-disposition")
 
 
-def note_principal(request: Request, principal: CurrentPrincipal) -> None:
+async def note_principal(request: Request, principal: CurrentPrincipal) -> None:
     """A dependency of every route below /meta/insights: none can be left open by mistake, and the cache learns who asks."""
     request.state.principal = principal
 
@@ -183,6 +183,7 @@ class _Recorder:
         # Before the app is asked: midnight may pass while it answers.
         self._slot = owner.slot()
         self._question: Question | None = None
+        self._tag = ""
         self._kept_headers: tuple[tuple[bytes, bytes], ...] = ()
         self._body = bytearray()
         self._is_not_modified = False
@@ -215,7 +216,7 @@ class _Recorder:
             return
         if len(question.accept) <= _LONGEST_ACCEPT:
             # A copy: those around us add what is of this one request to the message itself.
-            self._question, self._kept_headers = question, tuple(message["headers"])
+            self._question, self._tag, self._kept_headers = question, tag, tuple(message["headers"])
         else:
             self._settled.set()
         await self._send(message)
@@ -230,7 +231,7 @@ class _Recorder:
             self._settled.set()
         elif not message.get("more_body", False):
             route = getattr(self._scope.get("route"), "path", "")
-            answer = Answer(self._owner.tag(self._question), route, self._kept_headers, bytes(self._body))
+            answer = Answer(self._tag, route, self._kept_headers, bytes(self._body))
             self._owner.keep(self._question, self._headers, answer)
             self._settled.set()
 

@@ -1,6 +1,5 @@
 """Headers that every answer carries: what a browser may do with it, and that nobody keeps it unless it says so."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Answers are data: a browser that is led to one shows it and runs nothing.
@@ -10,14 +9,15 @@ DOCS_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Of the page /docs: what it loads comes from this server alone."""
-_DEFAULTS = {
-    "Content-Security-Policy": _DATA_POLICY,
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
+# As ASGI has them: bytes, names in lower case.
+_DEFAULTS = (
+    (b"content-security-policy", _DATA_POLICY.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"x-frame-options", b"DENY"),
+)
 
 
 class HeadersMiddleware:
@@ -34,9 +34,9 @@ class HeadersMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _DEFAULTS.items():
-                    headers.setdefault(name, value)
+                headers = message.setdefault("headers", [])
+                there = {name for name, _ in headers}
+                headers.extend(default for default in _DEFAULTS if default[0] not in there)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

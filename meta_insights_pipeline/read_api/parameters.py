@@ -1,6 +1,7 @@
 """The parameters that routes share, each as a FastAPI dependency: the days, the moment, the accounts, the form of the answer.
 
-What is wrong with one is told as a 422 whose sentence says what would be right, and never repeats the value.
+What is wrong with one is told as a 422 whose sentence says what would be right, and never repeats the value. They are coroutines
+that wait for nothing, since getting a thread for each would take longer than all of them.
 """
 
 from collections.abc import Iterable
@@ -67,7 +68,7 @@ class AskedPeriod:
         return Period(FIRST_DAY, newest_today(zones, now)) if self.is_open else self.resolve(zones, now)
 
 
-def asked_period(
+async def asked_period(
     days: Annotated[
         int | None,
         Query(
@@ -121,7 +122,7 @@ def clock_of(request: Request) -> Clock:
     return clock or SystemClock()
 
 
-def asked_moment(
+async def asked_moment(
     request: Request,
     as_of: Annotated[
         datetime | None,
@@ -154,7 +155,7 @@ Moment = Annotated[datetime | None, Depends(asked_moment)]
 # ---- accounts ----
 
 
-def asked_accounts(
+async def asked_accounts(
     account: Annotated[
         list[str] | None,
         Query(
@@ -218,7 +219,7 @@ MEDIA_TYPES = {
 }
 
 
-def answer_format(
+async def answer_format(
     asked: Annotated[
         Format | None,
         Query(

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from meta_insights_pipeline.read_api.access.dependencies import CurrentPrincipal
 from meta_insights_pipeline.read_api.access.principal import Principal
@@ -16,7 +17,7 @@ from meta_insights_pipeline.warehouse.reading.reference import Reference, Refere
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
 
 # By the snapshot's identity, so that all apps of a process may share it.
-_REFERENCES: Final = ReferenceBook()
+REFERENCES: Final = ReferenceBook()
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,14 @@ class Reader:
         return asked.resolve(self.reference.zones([account_id]), self.now)
 
 
-def current_reader(request: Request, principal: CurrentPrincipal, snapshot: CurrentSnapshot, as_of: Moment) -> Reader:
+async def current_reader(
+    request: Request, principal: CurrentPrincipal, snapshot: CurrentSnapshot, as_of: Moment
+) -> Reader:
     """The reader of a request; whoever asks is known before anything is read."""
-    return Reader(principal, snapshot, _REFERENCES.of(snapshot), as_of, as_of or clock_of(request).now())
+    reference = REFERENCES.known(snapshot)
+    if reference is None:
+        reference = await run_in_threadpool(REFERENCES.of, snapshot)
+    return Reader(principal, snapshot, reference, as_of, as_of or clock_of(request).now())
 
 
 CurrentReader = Annotated[Reader, Depends(current_reader)]

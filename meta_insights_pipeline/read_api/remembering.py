@@ -57,7 +57,9 @@ class RememberingAuthenticator(Authenticator):
         self._lock = threading.Lock()
 
     def authenticate(self, headers: Headers) -> Principal:
-        """Who sends a request, checked anew; errors are those of the authenticator that checks."""
+        """Who sends a request, checked anew unless it can be recalled; errors are those of the authenticator that checks."""
+        if (known := self.recall(headers)) is not None:
+            return known
         # Before the check: a change in between makes the next request ask again.
         signature = _signature(self._file)
         principal = self._own.authenticate(headers)

@@ -1,9 +1,10 @@
 """What a route reads from: the newest snapshot when its request came, until its answer is sent."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.concurrency import run_in_threadpool
 
 from meta_insights_pipeline.read_api.errors import UnavailableError
 from meta_insights_pipeline.warehouse.reading.snapshots import NoSnapshotError, Snapshot, Snapshots
@@ -18,14 +19,17 @@ def snapshots_of(request: Request) -> Snapshots:
     return snapshots
 
 
-def current_snapshot(request: Request) -> Iterator[Snapshot]:
+async def current_snapshot(request: Request) -> AsyncIterator[Snapshot]:
     """The newest snapshot. Routes that ask for it are answered from the cache while neither it nor the question changes.
+
+    A coroutine, since a thread takes longer to get than a lease.
 
     Raises:
         UnavailableError: 503, nothing was published yet.
     """
     # The error is the lease's alone: what a route raises goes through this generator too.
-    lease = snapshots_of(request).lease()
+    snapshots = snapshots_of(request)
+    lease = snapshots.lease()
     try:
         snapshot = lease.__enter__()
     except NoSnapshotError as error:
@@ -35,7 +39,11 @@ def current_snapshot(request: Request) -> Iterator[Snapshot]:
     try:
         yield snapshot
     finally:
-        lease.__exit__(None, None, None)
+        if snapshot is snapshots.current:
+            lease.__exit__(None, None, None)
+        else:
+            # The last one closes the file, which may take a while.
+            await run_in_threadpool(lease.__exit__, None, None, None)
 
 
 CurrentSnapshot = Annotated[Snapshot, Depends(current_snapshot)]

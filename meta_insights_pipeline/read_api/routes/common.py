@@ -21,7 +21,14 @@ AS_TABLE: Final[dict[int | str, dict[str, Any]]] = {
             for form in Format
             if form is not Format.JSON
         },
-    }
+        "headers": {
+            "ETag": {
+                "description": "Names this answer; it changes when what the answer says may have changed.",
+                "schema": {"type": "string"},
+            }
+        },
+    },
+    304: {"description": "The answer that `If-None-Match` names by its ETag is still right; without a body."},
 }
 _AS_OF = (
     "collected_at, is_final and what lacks are known as they are now: of a day that was collected again since the moment of "

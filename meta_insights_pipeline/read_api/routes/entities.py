@@ -44,7 +44,9 @@ class EntityPart(StrEnum):
 Part = Annotated[EntityPart, Query(description="Which table a format other than JSON holds; JSON holds all.")]
 
 
-@router.get("/account/{account_id}", response_model=entity_model(Level.ACCOUNT), responses=AS_TABLE)
+@router.get(
+    "/account/{account_id}", response_model=entity_model(Level.ACCOUNT), responses=AS_TABLE, summary="One ad account"
+)
 def get_account(
     account_id: AccountId,
     reader: CurrentReader,
@@ -61,7 +63,9 @@ def get_account(
     return _answer(reader, found, days, form, Sorting(sort, order), limit, cursor, part)
 
 
-@router.get("/campaign/{campaign_id}", response_model=entity_model(Level.CAMPAIGN), responses=AS_TABLE)
+@router.get(
+    "/campaign/{campaign_id}", response_model=entity_model(Level.CAMPAIGN), responses=AS_TABLE, summary="One campaign"
+)
 def get_campaign(
     campaign_id: EntityId,
     reader: CurrentReader,
@@ -78,7 +82,7 @@ def get_campaign(
     return _answer(reader, found, days, form, Sorting(sort, order), limit, cursor, part)
 
 
-@router.get("/adset/{adset_id}", response_model=entity_model(Level.ADSET), responses=AS_TABLE)
+@router.get("/adset/{adset_id}", response_model=entity_model(Level.ADSET), responses=AS_TABLE, summary="One ad set")
 def get_adset(
     adset_id: EntityId,
     reader: CurrentReader,
@@ -95,7 +99,7 @@ def get_adset(
     return _answer(reader, found, days, form, Sorting(sort, order), limit, cursor, part)
 
 
-@router.get("/ad/{ad_id}", response_model=entity_model(Level.AD), responses=AS_TABLE)
+@router.get("/ad/{ad_id}", response_model=entity_model(Level.AD), responses=AS_TABLE, summary="One ad")
 def get_ad(
     ad_id: EntityId,
     reader: CurrentReader,

@@ -99,8 +99,10 @@ def _by_currency(totals: list[Row], parts: dict[str, list[Row]]) -> list[Row]:
 
     def entry_of(row: Row) -> Row:
         currency = row.pop("account_currency")
-        empty = {"account_currency": currency, "totals": None, "previous": None, "change": None}
-        return found.setdefault(currency, {**empty, **{name: [] for name in parts}})
+        if currency not in found:
+            empty = {"account_currency": currency, "totals": None, "previous": None, "change": None}
+            found[currency] = {**empty, **{name: [] for name in parts}}
+        return found[currency]
 
     for row in totals:
         entry = entry_of(row)

@@ -92,6 +92,12 @@ query Failure($id: ID!, $limit: Int!) {
   }
 }
 """
+# The daemon that takes runs out of the queue.
+_QUEUE_DAEMON = """
+query QueueDaemon {
+  instance { daemonHealth { daemonStatus(daemonType: "QUEUED_RUN_COORDINATOR") { lastHeartbeatTime } } }
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,11 @@ class Dagster:
         """A run; None when there is none of this id."""
         data = self._ask(_RUN, id=run_id)["runOrError"]
         return parse_run(data) if data["__typename"] == "Run" else None
+
+    def queue_served_at(self) -> datetime | None:
+        """When (UTC) the daemon that starts queued runs last gave a sign of life; None when it never did."""
+        status = self._ask(_QUEUE_DAEMON)["instance"]["daemonHealth"]["daemonStatus"]
+        return _moment(status["lastHeartbeatTime"])
 
     def failure(self, run_id: str) -> str | None:
         """One sentence on why a run failed; None when Dagster knows none."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -46,6 +46,12 @@ _STATES: dict[str, State] = {
     **dict.fromkeys(QUEUED, "queued"),
 }
 _DIED = "The process of this sync has ended without a word (killed, or out of memory)."
+# It gives one every 30 s.
+_SIGN_OF_LIFE_WITHIN = timedelta(minutes=2)
+_NOBODY_STARTS_IT = (
+    "It waits in Dagster's queue, and Dagster's daemon, which would start it, gives no sign of life; start dagster-daemon run "
+    "beside the webserver (meta-insights up runs both)."
+)
 
 
 class OtherBodyError(ApiError):
@@ -199,6 +205,8 @@ class SyncService:
             detail = receipt.missing_text() if receipt is not None else self._dagster.failure(run.run_id)
         elif state == "succeeded" and receipt is not None and receipt.state == "partial":
             state, detail = "partial", receipt.missing_text()
+        elif run.status == "QUEUED" and not self._is_queue_served():
+            detail = _NOBODY_STARTS_IT
         days = run.days
         if receipt is not None and principal.accounts is not None:
             receipt = own_receipt(receipt, principal.accounts)
@@ -216,6 +224,10 @@ class SyncService:
             progress=self._progress(run, receipt),
             receipt=receipt,
         )
+
+    def _is_queue_served(self) -> bool:
+        seen = self._dagster.queue_served_at()
+        return seen is not None and self._now() - seen < _SIGN_OF_LIFE_WITHIN
 
     def _progress(self, run: DagsterRun, receipt: Receipt | None) -> Progress:
         seconds = None

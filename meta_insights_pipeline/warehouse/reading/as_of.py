@@ -5,6 +5,7 @@ Every query takes its rows from here, so that none can leave out the accounts.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.levels import Level
@@ -43,14 +44,12 @@ class View:
 
     def entities(self, bind: Binder, kind: EntityKind) -> str:
         """The attributes of a kind of entity, as a table expression: the version that held at the moment."""
-        table = entity_table(kind)
+        table, history, columns = _names_of(kind)
         if self.as_of is None:
-            return f'"{table.name}"'
-        columns = ", ".join(f'"{name}"' for name in table.stored)
+            return table
         moment = self._moment(bind)
         return (
-            f'(SELECT {columns} FROM "{table.name}" WHERE valid_from <= {moment} '
-            f'UNION ALL SELECT {columns} FROM "{entity_history_table(kind).name}" '
+            f"(SELECT {columns} FROM {table} WHERE valid_from <= {moment} UNION ALL SELECT {columns} FROM {history} "
             f"WHERE valid_from <= {moment} AND valid_to > {moment})"
         )
 
@@ -76,3 +75,10 @@ class View:
         assert self.as_of is not None
         # The warehouse stores UTC without a zone.
         return f"{bind(self.as_of.astimezone(UTC).replace(tzinfo=None))}::TIMESTAMP"
+
+
+@cache
+def _names_of(kind: EntityKind) -> tuple[str, str, str]:
+    """Of a kind of entity the table, that of its earlier versions, and the columns of the former; each as SQL."""
+    table = entity_table(kind)
+    return f'"{table.name}"', f'"{entity_history_table(kind).name}"', ", ".join(f'"{name}"' for name in table.stored)

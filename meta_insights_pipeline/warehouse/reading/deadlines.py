@@ -67,9 +67,7 @@ class Deadlines:
             if self._thread is None and not self._is_closed:
                 self._thread = threading.Thread(target=self._interrupt_late_ones, name="query-deadlines", daemon=True)
                 self._thread.start()
-            # A thread that waits for an earlier query looks for this one when it wakes.
-            if not self._running:
-                self._changed.notify()
+            # Nobody is woken, which would cost more than the rest: the thread looks at least as often as queries may take.
             self._running[ticket] = (time.monotonic() + self.seconds, cursor)
 
     def _interrupt_late_ones(self) -> None:
@@ -82,4 +80,4 @@ class Deadlines:
                     self._interrupted.add(ticket)
                     cursor.interrupt()
                 first = next(iter(self._running.values()), None)
-                self._changed.wait(None if first is None else max(0.0, first[0] - now))
+                self._changed.wait(self.seconds if first is None else max(0.0, first[0] - now))

@@ -17,7 +17,15 @@ from meta_insights_pipeline.warehouse.reading.figures import (
     sums,
 )
 from meta_insights_pipeline.warehouse.reading.reference import Reference
-from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, Readable, ResultColumn, Shape, shape_of
+from meta_insights_pipeline.warehouse.reading.statement import (
+    Binder,
+    Query,
+    Readable,
+    ResultColumn,
+    Shape,
+    picked,
+    shape_of,
+)
 
 _CURRENCY = ResultColumn("account_currency", Shape.TEXT, "Currency of the row, ISO 4217; null when it is not known.")
 _CURRENCY_ITEM = "any_value(account_currency) AS account_currency"
@@ -113,11 +121,9 @@ def summary_and_days(
     added = sums((), is_one_day=chosen.period.is_one_day, with_days=True, more=[_CURRENCY_ITEM])
     body = f"WITH {figure_rows(bind, view, reference, chosen)} {added}"
     columns = (*SUMMARY_COLUMNS, DAY_COLUMNS[0])
-    found = Query(columns, body, bind.parameters, "ORDER BY q.date_start NULLS FIRST").records(snapshot)
-    whole, *days = found
-    del whole["date_start"]
-    names = [column.name for column in DAY_COLUMNS]
-    return whole, [{name: row[name] for name in names} for row in days]
+    whole, *days = Query(columns, body, bind.parameters, "ORDER BY q.date_start NULLS FIRST").tuples(snapshot)
+    (summed,) = picked([whole], columns, SUMMARY_COLUMNS)
+    return summed, picked(days, columns, DAY_COLUMNS)
 
 
 def day_rows(bind: Binder, view: View, reference: Reference, chosen: Chosen) -> str:

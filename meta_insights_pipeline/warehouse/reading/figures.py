@@ -6,7 +6,7 @@ entity before anything is joined. A sum of which a part is withheld is NULL; peo
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 from meta_insights_pipeline.catalog.conversions import conversion_ratios, events
 from meta_insights_pipeline.catalog.levels import Level
@@ -116,7 +116,12 @@ def sums(keys: Iterable[str], *, is_one_day: bool, with_days: bool = False, more
         with_days: Whether each day of a group has a row too; in the rows of whole groups `date_start` is NULL then.
         more: Further items with aggregates.
     """
-    grouped = list(keys)
+    return _sums(tuple(keys), is_one_day, with_days, tuple(more))
+
+
+# A handful of texts, since values are bound and no part of them.
+@lru_cache(maxsize=64)
+def _sums(grouped: tuple[str, ...], is_one_day: bool, with_days: bool, more: tuple[str, ...]) -> str:
     items = [
         *grouped,
         *(["date_start"] if with_days else []),

@@ -15,7 +15,7 @@ from meta_insights_pipeline.warehouse.reading.figures import (
 )
 from meta_insights_pipeline.warehouse.reading.period import Period
 from meta_insights_pipeline.warehouse.reading.reference import Reference
-from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, Readable, ResultColumn, Shape
+from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, Readable, ResultColumn, Shape, picked
 
 Row = dict[str, Any]
 
@@ -63,11 +63,10 @@ def totals_and_days(
     added = sums(keys, is_one_day=period.is_one_day, with_days=True, more=["count(DISTINCT account_id) AS accounts"])
     body = f"WITH {rows} SELECT * FROM ({added}) WHERE date_start IS NULL OR is_current"
     order = "ORDER BY q.account_currency NULLS LAST, q.is_current DESC, q.date_start NULLS FIRST"
-    found = Query((*TOTAL_COLUMNS, _DAY), body, bind.parameters, order).records(snapshot)
-    names = [column.name for column in DAILY_COLUMNS]
-    days = [{name: row[name] for name in names} for row in found if row["date_start"] is not None]
-    wholes = [row for row in found if row.pop("date_start") is None]
-    return wholes, days
+    columns = (*TOTAL_COLUMNS, _DAY)
+    found = Query(columns, body, bind.parameters, order).tuples(snapshot)
+    wholes, days = ([row for row in found if (row[-1] is None) is is_whole] for is_whole in (True, False))
+    return picked(wholes, columns, TOTAL_COLUMNS), picked(days, columns, DAILY_COLUMNS)
 
 
 def daily(view: View, reference: Reference, period: Period) -> Query:

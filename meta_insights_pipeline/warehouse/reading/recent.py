@@ -12,8 +12,8 @@ from meta_insights_pipeline.warehouse.reading.period import Period
 from meta_insights_pipeline.warehouse.reading.reference import Reference
 from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, Readable
 
-_SPANS = (60, 540)
-"""Days that are looked through first; then come all others at once."""
+_FIRST_DAYS, _MORE_DAYS = 60, 540
+"""Days that are looked through first, unless more rows are wanted, and then; after these come all others at once."""
 
 
 def newest_rows(
@@ -36,7 +36,7 @@ def read_newest(
     found without reading years.
     """
     rows: list[dict[str, Any]] = []
-    for part in _parts(_before(chosen.period, before)):
+    for part in _parts(_before(chosen.period, before), limit):
         query = newest_rows(view, reference, replace(chosen, period=part), limit=limit - len(rows))
         rows += query.records(snapshot)
         if len(rows) == limit:
@@ -48,9 +48,10 @@ def _before(period: Period, day: date | None) -> Period:
     return period if day is None else Period(period.since, min(period.until, day - timedelta(days=1)))
 
 
-def _parts(period: Period) -> Iterator[Period]:
+def _parts(period: Period, limit: int) -> Iterator[Period]:
     until = period.until
-    for days in (*_SPANS, period.days):
+    # As many days as rows: an entity that delivers every day is answered by one query.
+    for days in (max(_FIRST_DAYS, limit), _MORE_DAYS, period.days):
         if until < period.since:
             return
         since = max(period.since, until - timedelta(days=days - 1))

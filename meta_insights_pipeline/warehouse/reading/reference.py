@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from meta_insights_pipeline.catalog.conversions import VALUE, conversion_ratios, events
@@ -54,7 +55,7 @@ class Reference:
         wanted = self.accounts if account_ids is None else set(account_ids) & set(self.accounts)
         return {self.accounts[each].timezone_name for each in wanted}
 
-    @property
+    @cached_property
     def in_figures(self) -> tuple[Counted, ...]:
         """The events that ratios are made of, and that every row of figures therefore has."""
         names = {part for ratio in conversion_ratios() for part in (ratio.numerator, ratio.denominator)}
@@ -70,10 +71,14 @@ class ReferenceBook:
         self._kept: OrderedDict[str, Reference] = OrderedDict()
         self._lock = threading.Lock()
 
+    def known(self, snapshot: Readable) -> Reference | None:
+        """The reference of a published file, if it was read already; waits for nobody who reads one."""
+        with self._lock:
+            return self._kept.get(snapshot.identity)
+
     def of(self, snapshot: Readable) -> Reference:
         """The reference of a published file."""
-        with self._lock:
-            found = self._kept.get(snapshot.identity)
+        found = self.known(snapshot)
         if found is None:
             found = read_reference(snapshot)
             with self._lock:

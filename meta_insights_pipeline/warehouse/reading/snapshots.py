@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ _TRY_AGAIN_SECONDS = 1.0
 # DuckDB's main header and its two database headers, which count the checkpoints of the file.
 _HEADER_BYTES = 3 * 4096
 _BATCH_ROWS = 8192
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class NoSnapshotError(Exception):
@@ -65,8 +66,8 @@ class Snapshot:
             self.signature = _signature(link.stat())
             self.identity = _identity(link)
             """32 hexadecimal digits; the same in every process, and never the same for two publications."""
-            self.published_at = datetime.fromtimestamp(self.signature[1] / 1e9, UTC)
-            """When the file was written; aware, in UTC."""
+            self.published_at = _EPOCH + timedelta(microseconds=self.signature[1] // 1000)
+            """When the file was written; aware, in UTC, to the microsecond."""
             self._connection = _open(link, memory_limit, threads)
         finally:
             link.unlink(missing_ok=True)

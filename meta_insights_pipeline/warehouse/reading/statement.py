@@ -3,10 +3,11 @@
 A value never becomes part of the text: whoever builds a query hands it to a `Binder` and writes the placeholder that comes back.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -117,11 +118,25 @@ class Query:
     def records(self, snapshot: Readable) -> list[dict[str, Any]]:
         """The rows as JSON objects without their text: moments are naive and in UTC."""
         names = [column.name for column in self.columns]
-        return [dict(zip(names, row, strict=True)) for row in snapshot.rows(self.json_sql, self.parameters)]
+        return [dict(zip(names, row, strict=True)) for row in self.tuples(snapshot)]
+
+    def tuples(self, snapshot: Readable) -> list[tuple[Any, ...]]:
+        """The values of `records` alone, in the order of the columns."""
+        return snapshot.rows(self.json_sql, self.parameters)
 
     def arrow(self, snapshot: Readable) -> pa.RecordBatchReader:
         """The rows with their types, some at a time."""
         return snapshot.arrow(self.sql, self.parameters)
+
+
+def picked(
+    rows: Iterable[tuple[Any, ...]], columns: Sequence[ResultColumn], wanted: Sequence[ResultColumn]
+) -> list[dict[str, Any]]:
+    """Rows of some columns as objects with those of them that are wanted, two or more."""
+    places = {column.name: place for place, column in enumerate(columns)}
+    names = [column.name for column in wanted]
+    pick = itemgetter(*(places[name] for name in names))
+    return [dict(zip(names, pick(row), strict=True)) for row in rows]
 
 
 def decimal_text(expression: str) -> str:

@@ -21,6 +21,8 @@ class DagsterDouble:
         """That each launch takes."""
         self.refusal: dict[str, Any] | None = None
         """What a launch is answered instead."""
+        self.queue_served_at: float | None = time.time()
+        """When the daemon that starts queued runs last gave a sign of life."""
 
     def add_run(self, status: str = "STARTED", accounts: list[str] | None = None, **values: Any) -> str:
         """A run that somebody else has launched."""
@@ -55,6 +57,8 @@ class DagsterDouble:
                 and wanted <= {(tag["key"], tag["value"]) for tag in run["tags"]}
             ]
             return {"runsOrError": {"__typename": "Runs", "results": found}}
+        if "daemonHealth" in query:
+            return {"instance": {"daemonHealth": {"daemonStatus": {"lastHeartbeatTime": self.queue_served_at}}}}
         run = self.runs.get(variables["id"])
         if run is None:
             return {"runOrError": {"__typename": "RunNotFoundError"}}

@@ -330,6 +330,19 @@ def test_each_of_dagsters_states_has_a_plain_name(api: Api, dagster: DagsterDoub
     assert content["progress"]["steps_total"] == 1
 
 
+@pytest.mark.parametrize("seen", [None, NOW - timedelta(minutes=3)], ids=["never", "no longer"])
+def test_a_queued_sync_that_nobody_starts_says_what_is_missing(
+    api: Api, dagster: DagsterDouble, seen: datetime | None
+) -> None:
+    run_id = dagster.add_run("QUEUED")
+    dagster.queue_served_at = (NOW - timedelta(seconds=40)).timestamp()
+    assert status_of(api, run_id, api.key())["detail"] is None
+    dagster.queue_served_at = None if seen is None else seen.timestamp()
+    content = status_of(api, run_id, api.key())
+    assert content["state"] == "queued"
+    assert "start dagster-daemon run" in content["detail"]
+
+
 def test_a_running_sync_tells_how_far_it_is(api: Api, dagster: DagsterDouble, clock: SkippingClock) -> None:
     run_id = dagster.add_run("STARTED", startTime=(NOW - timedelta(seconds=90)).timestamp())
     folder = api.settings.home / "tmp" / f"sync-{run_id}"
