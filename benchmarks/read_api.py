@@ -219,6 +219,9 @@ class _Recorder:
         self.asked.append((sql, dict(parameters)))
         return self._connection.execute(sql, parameters or None).fetchall()
 
+    def together(self, *parts: Callable[[], Any]) -> list[Any]:
+        return [part() for part in parts]
+
     def arrow(self, sql: str, parameters: Mapping[str, Any]) -> pa.RecordBatchReader:
         raise NotImplementedError("Answers in JSON are measured.")
 

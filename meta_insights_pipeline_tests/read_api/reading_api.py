@@ -1,7 +1,7 @@
 """The routes that read, over a warehouse in memory: answers are held against their models, whoever asks."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,6 +45,10 @@ class OpenBooks:
     def arrow(self, sql: str, parameters: Any = ()) -> pa.RecordBatchReader:
         """The rows of a query, three at a time."""
         return self._execute(sql, parameters).to_arrow_reader(3)
+
+    def together(self, *parts: Callable[[], Any]) -> list[Any]:
+        """What the parts of an answer return, one after the other."""
+        return [part() for part in parts]
 
     def _execute(self, sql: str, parameters: Any) -> duckdb.DuckDBPyConnection:
         self._books.write()

@@ -12,6 +12,7 @@ from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.warehouse.entities import merge_entities
 from meta_insights_pipeline.warehouse.publication import publish
 from meta_insights_pipeline.warehouse.reading.deadlines import Deadlines
+from meta_insights_pipeline.warehouse.reading.side_by_side import SideBySide
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
 from meta_insights_pipeline_tests.read_api.reading_api import ReadingApi
 from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
@@ -84,7 +85,7 @@ def sync(desk: Desk, at: datetime, spends: dict[str, str], budget: str, name: st
 
 def answers(desk: Desk, asked: list[str], **parameters: Any) -> list[Any]:
     deadlines = Deadlines(30.0)
-    snapshot = Snapshot(desk.snapshot, deadlines=deadlines, memory_limit="512MB", threads=1)
+    snapshot = Snapshot(desk.snapshot, deadlines=deadlines, helpers=SideBySide(0), memory_limit="512MB", threads=1)
     try:
         api = ReadingApi(snapshot)
         found = [api.ask(path, **PERIOD, **parameters, **({"q": "s"} if path == "search" else {})) for path in asked]

@@ -145,8 +145,11 @@ def _answer(
         else:
             query = listed_table(reader, view, below, sorting, limit, cursor)
         return table_answer(query, snapshot, form, f"{found.level.value}-{part.value}")
-    summary, daily = entity.summary_and_days(snapshot, view, reference, chosen)
-    happened = conversions.conversions(view, reference, chosen).records(snapshot)
+    (summary, daily), happened, children = snapshot.together(
+        lambda: entity.summary_and_days(snapshot, view, reference, chosen),
+        lambda: conversions.conversions(view, reference, chosen).records(snapshot),
+        lambda: None if below is None else _children(reader, below, sorting, limit, cursor),
+    )
     account = reference.accounts.get(found.account_id)
     return json_answer(
         {
@@ -164,7 +167,7 @@ def _answer(
             "conversions": [
                 {name: value for name, value in row.items() if name != "account_currency"} for row in happened
             ],
-            "children": None if below is None else _children(reader, below, sorting, limit, cursor),
+            "children": children,
             "notes": notes(period, summary["withheld_fields"], is_past=reader.as_of is not None, is_one_row=True),
         }
     )

@@ -58,12 +58,13 @@ def get_overview(
         query = _table(reader, view, period, part, top)
         return table_answer(query, reader.snapshot, form, f"overview-{part.value}")
     snapshot, reference = reader.snapshot, reader.reference
-    totals, days_of_all = overview.totals_and_days(snapshot, view, reference, period)
-    parts = {
-        "conversions": conversions.conversions(view, reference, Chosen(Level.ACCOUNT, period)).records(snapshot),
-        "daily": days_of_all,
-        "top_campaigns": overview.top_campaigns(view, reference, period, top).records(snapshot),
-    }
+    (totals, days_of_all), happened, best, freshness = snapshot.together(
+        lambda: overview.totals_and_days(snapshot, view, reference, period),
+        lambda: conversions.conversions(view, reference, Chosen(Level.ACCOUNT, period)).records(snapshot),
+        lambda: overview.top_campaigns(view, reference, period, top).records(snapshot),
+        lambda: account_freshness.read_freshness(snapshot, view, reference, period),
+    )
+    parts = {"conversions": happened, "daily": days_of_all, "top_campaigns": best}
     withheld = ",".join(row["withheld_fields"] for row in totals if row["withheld_fields"])
     is_one_row = all(row["accounts"] == 1 for row in totals)
     return json_answer(
@@ -71,7 +72,7 @@ def get_overview(
             **about(period, reader.as_of),
             "previous_period": about(period.previous, None)["period"],
             "currencies": _by_currency(totals, parts),
-            "freshness": account_freshness.read_freshness(snapshot, view, reference, period),
+            "freshness": freshness,
             "notes": notes(period, withheld, is_past=reader.as_of is not None, is_one_row=is_one_row),
         }
     )

@@ -20,6 +20,7 @@ import duckdb
 import pyarrow as pa
 
 from meta_insights_pipeline.warehouse.reading.deadlines import Deadlines
+from meta_insights_pipeline.warehouse.reading.side_by_side import SideBySide
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +45,15 @@ class QueryTooLargeError(Exception):
 class Snapshot:
     """One published file. Use it inside a lease only; safe for threads."""
 
-    def __init__(self, path: Path, *, deadlines: Deadlines, memory_limit: str, threads: int) -> None:
+    def __init__(
+        self, path: Path, *, deadlines: Deadlines, helpers: SideBySide, memory_limit: str, threads: int
+    ) -> None:
         """Open the file that has this name now.
 
         Args:
             path: The published file.
             deadlines: How long a query may take.
+            helpers: Who does several parts of an answer at the same time.
             memory_limit: What all queries together may use, like `512MB`.
             threads: How many threads work on a query.
 
@@ -58,6 +62,7 @@ class Snapshot:
             duckdb.Error: It is no whole DuckDB file.
         """
         self._deadlines = deadlines
+        self._helpers = helpers
         self._memory_limit = memory_limit
         self._readers = 0
         link = path.with_name(f"{_link_prefix(path)}{os.getpid()}-{secrets.token_hex(8)}")
@@ -120,6 +125,10 @@ class Snapshot:
 
         return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
+    def together(self, *parts: Callable[[], Any]) -> list[Any]:
+        """What the parts of an answer return, in their order, done at the same time; errors are those of the parts."""
+        return self._helpers.results(*parts)
+
     def enter(self) -> None:
         """Count a reader; call while the snapshot is the current one."""
         self._readers += 1
@@ -171,7 +180,7 @@ class Snapshots:
             path: The published file, whether it is there or not.
             query_seconds: How long a query may take.
             memory_limit: What all queries on one file together may use, like `512MB`.
-            threads: How many threads work on a query.
+            threads: How many threads work on a query, and how many queries of one answer run at the same time.
             on_change: Told of each new file, before the first request reads it.
         """
         self._path = path
@@ -179,6 +188,7 @@ class Snapshots:
         self._threads = threads
         self._on_change = on_change
         self._deadlines = Deadlines(query_seconds)
+        self._helpers = SideBySide(threads - 1)
         # Held for moments only; never while a file is opened.
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
@@ -240,7 +250,11 @@ class Snapshots:
                 return
             try:
                 new = Snapshot(
-                    self._path, deadlines=self._deadlines, memory_limit=self._memory_limit, threads=self._threads
+                    self._path,
+                    deadlines=self._deadlines,
+                    helpers=self._helpers,
+                    memory_limit=self._memory_limit,
+                    threads=self._threads,
                 )
             except (OSError, duckdb.Error) as error:
                 if signature != self._refused:
@@ -265,6 +279,7 @@ class Snapshots:
             self._watcher.join()
         with self._refreshing:
             self._replace(None)
+        self._helpers.close()
         self._deadlines.close()
 
     def _look(self) -> None:
