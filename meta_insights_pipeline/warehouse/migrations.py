@@ -56,7 +56,23 @@ def _to_4(database: str) -> list[str]:
     ]
 
 
-STEPS: Mapping[int, Callable[[str], list[str]]] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4})
+def _to_5(database: str) -> list[str]:
+    """It is noted which days the histories were thinned for; the book of accounts is wholly new.
+
+    Until then versions were thinned up to the very moment a week ago, so the day of that moment counts as thinned too.
+    """
+    book = f'"{database}".pipeline.history_thinning'
+    exists = f'CREATE TABLE IF NOT EXISTS {book} (thinned_at TIMESTAMP NOT NULL)'
+    return [
+        # The book came with version 2, whose own step leaves what is wholly new to the schema's statements.
+        exists,
+        f"ALTER TABLE {book} ADD COLUMN thinned_before TIMESTAMP",
+        f"UPDATE {book} SET thinned_before = date_trunc('day', thinned_at - INTERVAL 7 DAYS) + INTERVAL 1 DAY",
+        f"ALTER TABLE {book} ALTER COLUMN thinned_before SET NOT NULL",
+    ]
+
+
+STEPS: Mapping[int, Callable[[str], list[str]]] = MappingProxyType({1: _to_2, 2: _to_3, 3: _to_4, 4: _to_5})
 """The statements that lead from each version to the next one."""
 
 

@@ -9,7 +9,7 @@ from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.warehouse.sql import literal
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # 18 digits are one machine word in DuckDB; Meta gives money with at most the currency's own decimals, and values of
 # actions with at most six. Twelve digits before the point hold a day's spend in any currency.
@@ -26,6 +26,7 @@ SUM = "DECIMAL(38, 6)"
 RECONCILIATION = "reconciliation"
 RECOVERED_ROWS = "recovered_rows"
 DRIFT = "drift"
+HISTORY_THINNING = "history_thinning"
 ACTIONS_TABLE = "insight_actions"
 ACTIONS_KEY = ("level", "account_id", "entity_id", "date_start", "field", "action_type")
 
@@ -269,16 +270,25 @@ def as_of_statements(table: Table, database: str) -> list[str]:
     name = f'"{database}"."{table.name}_as_of"'
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     # Moments with a zone are taken as they are, whatever the reader's own zone; everything else is UTC.
+    asked = (
+        "(CASE WHEN typeof(ts) = 'TIMESTAMP WITH TIME ZONE' THEN make_timestamp(epoch_us(ts::TIMESTAMPTZ)) "
+        "ELSE ts::TIMESTAMP END)"
+    )
+    # Of a thinned day the histories hold what its end shows and nothing else: at any other moment rows would be lacking.
+    thinned = f"(SELECT max(thinned_before) FROM pipeline.{HISTORY_THINNING})"
     moment = (
-        "CASE WHEN typeof(ts) = 'TIMESTAMP WITH TIME ZONE' THEN make_timestamp(epoch_us(ts::TIMESTAMPTZ)) "
-        "ELSE ts::TIMESTAMP END"
+        f"(CASE WHEN {asked} < {thinned} THEN date_trunc('day', {asked}) + INTERVAL 1 DAY - INTERVAL 1 MICROSECOND "
+        f"ELSE {asked} END)"
     )
     current = f'SELECT {columns} FROM "{table.name}" WHERE {CHANGED_AT} <= {moment}'
     earlier = (
         f'SELECT {columns} FROM "{history_table(table).name}" '
         f"WHERE {CHANGED_AT} <= {moment} AND {SUPERSEDED_AT} > {moment}"
     )
-    text = f"{table.name} as the pipeline knew it at the moment ts (UTC)."
+    text = (
+        f"{table.name} as the pipeline knew it at the moment ts (UTC); at the end of its day where the history of the day was "
+        "thinned."
+    )
     return [
         f"CREATE OR REPLACE MACRO {name}(ts) AS TABLE {current} UNION ALL {earlier}",
         f"COMMENT ON MACRO TABLE {name} IS {literal(text)}",
@@ -289,7 +299,6 @@ def create_schema_statements(database: str) -> list[str]:
     """Everything that a warehouse has, as statements that may be run again while `database` is the default one."""
     every = (*tables(), *map(history_table, tables()), *entity_tables(), reconciliation_table())
     statements = [statement for table in every for statement in table.create_statements(database)]
-    statements += [statement for table in tables() for statement in as_of_statements(table, database)]
     pipeline = f'"{database}".pipeline'
     statements += [
         f"CREATE SCHEMA IF NOT EXISTS {pipeline}",
@@ -299,7 +308,8 @@ def create_schema_statements(database: str) -> list[str]:
     for name, (columns, text) in _BOOKS.items():
         statements.append(f"CREATE TABLE IF NOT EXISTS {pipeline}.{name} ({columns})")
         statements.append(f"COMMENT ON TABLE {pipeline}.{name} IS {literal(text)}")
-    return statements
+    # The macros read one of the books.
+    return statements + [statement for table in tables() for statement in as_of_statements(table, database)]
 
 
 _REPORT_DAY = "report VARCHAR NOT NULL, account_id VARCHAR NOT NULL, date_start DATE NOT NULL"
@@ -339,9 +349,19 @@ _BOOKS = {
             "kept) or action_type. is_new: not one of the action types that came with the first rows of the report."
         ),
     ),
-    "history_thinning": (
-        "thinned_at TIMESTAMP NOT NULL",
-        "When (UTC) the histories were last thinned: of days more than a week past, they keep what a day's end (UTC) shows.",
+    HISTORY_THINNING: (
+        "thinned_at TIMESTAMP NOT NULL, thinned_before TIMESTAMP NOT NULL",
+        (
+            "When (UTC) the histories were last thinned. Of days (UTC) before thinned_before they keep what the day's end shows, "
+            "so that the as_of tables take a moment of such a day for its end."
+        ),
+    ),
+    "accounts": (
+        (
+            "account_id VARCHAR NOT NULL, name VARCHAR, currency VARCHAR, timezone_name VARCHAR, seen_at TIMESTAMP NOT NULL, "
+            "run_id VARCHAR NOT NULL"
+        ),
+        "Every ad account that a sync has found, with its currency and time zone, and when (UTC) it was last found.",
     ),
     "entity_listings": (
         "account_id VARCHAR NOT NULL, listed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL",
