@@ -118,7 +118,7 @@ class SyncArchive:
         """
         self._settings = settings
         self._run_id = run_id
-        self._archive = Archive(settings.archive_path)
+        self._archive = Archive(settings.archive_path, settings.history_days)
         self._failed: list[str] = []
         self._transactions = 0
         self.insights = self._admission()

@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from uuid import uuid4
 
@@ -38,7 +38,7 @@ from meta_insights_pipeline.warehouse.entity_takeover import (
     put_accounts_back,
     seed_entities,
 )
-from meta_insights_pipeline.warehouse.history import thin_history
+from meta_insights_pipeline.warehouse.history import note_thinned, thin_history
 from meta_insights_pipeline.warehouse.publication import publish
 from meta_insights_pipeline.warehouse.rebuilding import Failure, Rebuilder
 from meta_insights_pipeline.warehouse.reconciliation import Moment, collected_days, reconcile
@@ -90,7 +90,7 @@ def run_replay(settings: Settings, reports: Sequence[Report] | None = None) -> R
     """
     run_id = f"replay-{uuid4()}"
     counted_by = counted_conversions(settings)
-    archive = Archive(settings.archive_path)
+    archive = Archive(settings.archive_path, settings.history_days)
     warehouse = Warehouse(settings.warehouse_path, settings.home / "tmp")
     warehouse.check_writable()
     with (
@@ -251,8 +251,12 @@ class _Replay:
         connection.execute("COMMIT")
         if thinned := thinned_at(connection):
             connection.execute("BEGIN")
-            thin_history(connection, thinned.replace(tzinfo=UTC))
+            thin_history(connection, thinned.replace(tzinfo=UTC), keep_all_days=self._settings.history_days)
             connection.execute("COMMIT")
+        elif before := self._archive.thinned_before:
+            # Nothing tells any more when the warehouse was thinned, but the pages that are there tell for which days.
+            horizon = datetime.combine(before, time(), UTC)
+            note_thinned(connection, horizon, horizon)
 
     def _bring_in_newer(self, connection: duckdb.DuckDBPyConnection) -> None:
         """What the warehouse has and the archive has not."""

@@ -107,6 +107,12 @@ class Settings(BaseSettings):
         ge=0,
         description="days that raw pages are kept for a replay, by default as long as Meta gives insights; 0 keeps none",
     )
+    history_days: int = Field(
+        7,
+        validation_alias="META_INSIGHTS_HISTORY_DAYS",
+        ge=0,
+        description="days of which every earlier value is kept; of days before, the values at each day's end (UTC) are kept",
+    )
     api_requests_per_minute: int = Field(
         600,
         validation_alias="META_INSIGHTS_API_REQUESTS_PER_MINUTE",
@@ -346,6 +352,7 @@ _HINTS = {
     "META_GRAPH_API_VERSION": "use a version like v26.0",
     "META_INSIGHTS_STUB_SEED": "use a whole number",
     "META_INSIGHTS_ARCHIVE_DAYS": "use a whole number of days, 0 for none",
+    "META_INSIGHTS_HISTORY_DAYS": "use a whole number of days",
     "META_INSIGHTS_API_REQUESTS_PER_MINUTE": "use a whole number of at least 1",
     "META_INSIGHTS_API_QUERY_SECONDS": "use a number of seconds above 0",
     "META_INSIGHTS_API_MEMORY_LIMIT": "use an amount like 512MB or 2GB",

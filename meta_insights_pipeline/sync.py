@@ -343,6 +343,7 @@ class _Sync:
             run_id=self._request.run_id,
             source=self._settings.mode,
             counted_by=self._counted_by,
+            history_days=self._settings.history_days,
             publish_result=False,
             now=self._collection.clock.now(),
             asked_again_at=asked_again_at,

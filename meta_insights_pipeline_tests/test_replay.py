@@ -32,8 +32,8 @@ from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.simulator.clock import SimulatedClock
 from meta_insights_pipeline.sync import SyncRequest, run_sync
 from meta_insights_pipeline.warehouse import schema
-from meta_insights_pipeline.warehouse.archive import THIN_AFTER
 from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline.warehouse.history import KEEP_ALL_DAYS
 from meta_insights_pipeline.warehouse.merge import Gap
 from meta_insights_pipeline.warehouse.rebuilding import Rebuilder
 from meta_insights_pipeline_tests.archived_home import CAMPAIGNS, Answer, ArchivedHome, campaign_row, dump
@@ -269,7 +269,7 @@ def test_after_thinning_a_replay_shows_the_same_at_the_end_of_every_day(home: Ar
         at = begin + timedelta(hours=5 * number)
         day = at.date()
         home.merge(answer(at, day - ONE_DAY, day, 1 + number % 3, number % 5 + 1))
-    now = begin + timedelta(days=2) + THIN_AFTER
+    now = begin + timedelta(days=4 + KEEP_ALL_DAYS)
     home.thin_history(now)
     shutil.copyfile(home.settings.warehouse_path, home.settings.snapshot_path)
     ends = [datetime(2026, 9, day + 2, tzinfo=UTC) - timedelta(microseconds=1) for day in range(3)]
@@ -279,6 +279,11 @@ def test_after_thinning_a_replay_shows_the_same_at_the_end_of_every_day(home: Ar
     assert replayed(home).days_taken_over == 0
     assert [home.as_of(end) for end in ends] == before
     assert all(before)
+    # With the warehouse lost, the archive alone tells which days are thinned: no moment of theirs lacks a row.
+    home.settings.warehouse_path.unlink()
+    replayed(home)
+    noons = [end - timedelta(hours=12) for end in ends]
+    assert [home.as_of(noon) for noon in noons] == before
 
 
 def test_what_is_older_than_the_retention_is_taken_over_with_its_history(home: ArchivedHome) -> None:

@@ -38,8 +38,6 @@ log = logging.getLogger(__name__)
 
 ENTITIES = "entities"
 """In place of a report's name: the refreshes of campaigns, ad sets, ads and creatives."""
-# The warehouse thins a version that is older than so many days when next a day has passed; not before then may its page go.
-THIN_AFTER = timedelta(days=KEEP_ALL_DAYS) + THIN_EVERY
 _PENDING = ".pending"
 _MERGED = "merged"
 _NOTE = "thinned.json"
@@ -191,9 +189,16 @@ class Intake:
 class Archive:
     """The archive of one mode."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; nothing is made yet."""
+    def __init__(self, folder: Path, history_days: int = KEEP_ALL_DAYS) -> None:
+        """Name the folder; nothing is made yet.
+
+        Args:
+            folder: Where it lies.
+            history_days: Of how many days the warehouse keeps every version.
+        """
         self._folder = folder
+        # The warehouse thins what is older when next a day has passed; not before then may its page go.
+        self._thin_after = timedelta(days=history_days) + THIN_EVERY
 
     @property
     def folder(self) -> Path:
@@ -236,7 +241,7 @@ class Archive:
     def is_thinning_due(self, now: datetime) -> bool:
         """Whether a day (UTC) has become old enough since the last time."""
         last = self.thinned_before
-        return self._folder.is_dir() and (last is None or last < (now - THIN_AFTER).date())
+        return self._folder.is_dir() and (last is None or last < (now - self._thin_after).date())
 
     def thin(self, now: datetime, keep_days: int) -> int:
         """Remove what is too old, and of older days what no day's end shows; call while the archive is locked.
@@ -248,8 +253,10 @@ class Archive:
         Returns:
             How many files were removed.
         """
-        before, oldest = (now - THIN_AFTER).date(), (now - timedelta(days=keep_days)).date()
-        done = self.thinned_before
+        oldest, done = (now - timedelta(days=keep_days)).date(), self.thinned_before
+        # What was thinned when fewer days were kept whole stays so.
+        before = (now - self._thin_after).date()
+        before = max(before, done) if done else before
         removed = 0
         for folder in self._report_folders():
             names = sorted(_names(folder))

@@ -61,14 +61,18 @@ def _to_5(database: str) -> list[str]:
 
     Until then versions were thinned up to the very moment a week ago, so the day of that moment counts as thinned too.
     """
-    book = f'"{database}".pipeline.history_thinning'
-    exists = f'CREATE TABLE IF NOT EXISTS {book} (thinned_at TIMESTAMP NOT NULL)'
+    books = f'"{database}".pipeline'
     return [
         # The book came with version 2, whose own step leaves what is wholly new to the schema's statements.
-        exists,
-        f"ALTER TABLE {book} ADD COLUMN thinned_before TIMESTAMP",
-        f"UPDATE {book} SET thinned_before = date_trunc('day', thinned_at - INTERVAL 7 DAYS) + INTERVAL 1 DAY",
-        f"ALTER TABLE {book} ALTER COLUMN thinned_before SET NOT NULL",
+        f"CREATE TABLE IF NOT EXISTS {books}.history_thinning (thinned_at TIMESTAMP NOT NULL)",
+        # DuckDB cannot forbid NULL in a column that the same transaction has filled, so the rows go to a new table.
+        f"CREATE TABLE {books}.thinning (thinned_at TIMESTAMP NOT NULL, thinned_before TIMESTAMP NOT NULL)",
+        (
+            f"INSERT INTO {books}.thinning SELECT thinned_at, date_trunc('day', thinned_at - INTERVAL 7 DAYS) + INTERVAL 1 DAY "
+            f"FROM {books}.history_thinning"
+        ),
+        f"DROP TABLE {books}.history_thinning",
+        f"ALTER TABLE {books}.thinning RENAME TO history_thinning",
     ]
 
 

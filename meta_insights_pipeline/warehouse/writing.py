@@ -23,7 +23,7 @@ from meta_insights_pipeline.warehouse.database import (
     open_memory,
 )
 from meta_insights_pipeline.warehouse.drift import note_drift
-from meta_insights_pipeline.warehouse.history import is_thinning_due, thin_history
+from meta_insights_pipeline.warehouse.history import KEEP_ALL_DAYS, is_thinning_due, thin_history
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gaps
 from meta_insights_pipeline.warehouse.publication import publish, remove_drafts
 from meta_insights_pipeline.warehouse.reconciliation import AccountDays, Moment, reconcile
@@ -56,6 +56,7 @@ def write(
     publish_result: bool,
     now: datetime | None = None,
     asked_again_at: datetime | None = None,
+    history_days: int = KEEP_ALL_DAYS,
     read_back: Callable[[duckdb.DuckDBPyConnection], object] = lambda _connection: None,
     memory_limits: Sequence[str] = (MEMORY_LIMIT, *MORE_MEMORY),
 ) -> Written:
@@ -74,6 +75,7 @@ def write(
         publish_result: Whether readers get a copy of the result.
         now: The moment (UTC) by which gaps are noticed, levels are compared and the history is thinned; None takes the machine's.
         asked_again_at: When (UTC) everything here began to be asked for a second time, to prove a residual.
+        history_days: How many days before the present one keep every earlier version of a row.
         read_back: Called with a connection to the merged warehouse before it is closed.
         memory_limits: DuckDB's share of the memory, and what to try next.
 
@@ -96,7 +98,7 @@ def write(
                 record_gaps(connection, gaps, run_id, moment.now)
                 reconcile(connection, _account_days(staged, gaps), moment, Path(folder))
             connection.execute("COMMIT")
-            _thin(connection, moment.now)
+            _thin(connection, moment.now, history_days)
             read_back(connection)
             connection.execute(f"CHECKPOINT {ALIAS}")
 
@@ -164,11 +166,11 @@ def _empty(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f'DELETE FROM {ALIAS}."{schema}"."{table}"')
 
 
-def _thin(connection: duckdb.DuckDBPyConnection, now: datetime) -> None:
+def _thin(connection: duckdb.DuckDBPyConnection, now: datetime, keep_all_days: int) -> None:
     """Thin the history if a day has passed since the last time."""
     if is_thinning_due(connection, now):
         connection.execute("BEGIN")
-        removed = thin_history(connection, now)
+        removed = thin_history(connection, now, keep_all_days=keep_all_days)
         connection.execute("COMMIT")
         if removed:
             log.info("%s superseded versions of rows were thinned away.", f"{removed:,}")

@@ -140,7 +140,7 @@ def words(document: str) -> str:
         # Dagster and the warehouse.
         (DAGSTER, f"looks every {resume_missing_sensor.minimum_interval_seconds} seconds"),
         (DAGSTER, f"those at most {GAP_DAYS} days before"),
-        (DATA, f"superseded more than {KEEP_ALL_DAYS} days ago"),
+        (DATA, f"the {KEEP_ALL_DAYS} days before the present one"),
         (DAGSTER, f"`{FIRST_ZONE}`"),
         ("docs/simulator.md", f"every {STEP_SECONDS // 60} minutes"),
         ("docs/simulator.md", f"{SETTLING_HOURS} hours after its end"),

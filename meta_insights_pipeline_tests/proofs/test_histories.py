@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -368,10 +368,13 @@ class Story:
 
     def check_history(self) -> None:
         """What the macros show of every moment at which somebody could have looked."""
-        all_kept_since = max(self.moments) - timedelta(days=KEEP_ALL_DAYS)
-        moments = [moment if moment >= all_kept_since else _end_of_day(moment) for moment in self.moments]
-        for moment, rows in read_as_of(self.snapshot, moments).items():
-            assert rows == self.known.as_of(moment), moment
+        with closing(duckdb.connect(str(self.snapshot), read_only=True)) as connection:
+            (thinned,) = connection.execute("SELECT max(thinned_before) FROM pipeline.history_thinning").fetchone() or (
+                None,
+            )
+        for moment, rows in read_as_of(self.snapshot, self.moments).items():
+            is_thinned = thinned is not None and moment < thinned.replace(tzinfo=UTC)
+            assert rows == self.known.as_of(_end_of_day(moment) if is_thinned else moment), moment
 
     def end(self) -> None:
         """Everything is as it should be and is synced whole: now all must be well."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.entity_batches import EntityBatch, MissingEntity, Value
 from meta_insights_pipeline.catalog.reports import builtin_reports
-from meta_insights_pipeline.warehouse.archive import ENTITIES, THIN_AFTER, Archive, ArchivedFile
+from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, ArchivedFile
 from meta_insights_pipeline.warehouse.archive_files import DamagedFileError, open_file, write_file
 from meta_insights_pipeline.warehouse.archive_names import (
     MergedName,
@@ -30,6 +30,7 @@ from meta_insights_pipeline.warehouse.archive_names import (
 from meta_insights_pipeline.warehouse.archive_settling import settle
 from meta_insights_pipeline.warehouse.archived_entities import read_batch, write_batch
 from meta_insights_pipeline.warehouse.archived_pages import OtherReportError, read_pages, write_pages
+from meta_insights_pipeline.warehouse.history import KEEP_ALL_DAYS
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice
 from meta_insights_pipeline_tests.archived_home import CAMPAIGNS, FORM, Answer, ArchivedHome, campaign_row
 
@@ -434,7 +435,7 @@ def test_of_each_account_day_the_last_answer_of_each_day_stays_and_nothing_else(
 
 def test_after_a_week_the_last_answers_of_each_day_stay_and_refreshes_of_entities_all_of_them(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
-    now = ASKED + THIN_AFTER + timedelta(days=1)
+    now = ASKED + timedelta(days=KEEP_ALL_DAYS + 2)
     for hour in range(3):
         put(archive, Question(ASKED + hour * HOUR, DAY, DAY), bytes([hour]))
         put(archive, Question(ASKED + hour * HOUR), bytes([hour]), ENTITIES)
@@ -455,6 +456,9 @@ def test_after_a_week_the_last_answers_of_each_day_stay_and_refreshes_of_entitie
     assert not archive.is_thinning_due(now)
     assert archive.is_thinning_due(now + timedelta(days=1))
     assert archive.thin(now + timedelta(days=1), keep_days=1130) == 2
+    longer = Archive(tmp_path, history_days=30)
+    assert longer.thin(now + timedelta(days=2), keep_days=1130) == 0
+    assert longer.thinned_before == DAY + timedelta(days=2), "what is thinned stays so when more days are kept later"
 
 
 def test_what_is_older_than_the_retention_goes_whatever_it_is(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -121,6 +121,25 @@ def test_a_warehouse_of_version_3_keeps_its_history_and_knows_its_action_types(v
     ) == [(Decimal(11), None), (Decimal("12.4"), '{"gazes":"7"}'), (Decimal("12.4"), None)]
 
 
+def test_what_version_4_has_thinned_counts_as_thinned(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.ask("SELECT 1")
+    with duckdb.connect(str(desk.warehouse.path)) as connection:
+        for statement in (
+            "DROP TABLE pipeline.history_thinning",
+            "DROP TABLE pipeline.accounts",
+            "CREATE TABLE pipeline.history_thinning (thinned_at TIMESTAMP NOT NULL)",
+            "INSERT INTO pipeline.history_thinning VALUES (TIMESTAMP '2026-11-20 08:00:00')",
+            "UPDATE pipeline.schema_version SET version = 4",
+        ):
+            connection.execute(statement)
+    noon, end = "2026-11-13 07:00:00", datetime(2026, 11, 14)  # noqa: DTZ001 - as the warehouse stores it
+    assert desk.ask("SELECT thinned_before FROM pipeline.history_thinning") == [(end,)]
+    desk.sync([row(spend="1")], at=datetime(2026, 11, 13, 6, tzinfo=UTC))
+    desk.sync([row(spend="2")], at=datetime(2026, 11, 13, 20, tzinfo=UTC))
+    assert desk.ask(f"SELECT spend FROM campaign_insights_as_of('{noon}')") == [(Decimal(2),)]
+
+
 def test_a_copy_of_the_old_file_stays_beside_it(old: Desk) -> None:
     old.ask("SELECT 1")
     copy = old.warehouse.path.with_name("warehouse.duckdb.v1.bak")
@@ -151,7 +170,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(old: Desk, monkeypatch: pyt
         return [*migration_statements(name, version), "SELECT no_such_column FROM warehouse.campaign_insights"]
 
     monkeypatch.setattr("meta_insights_pipeline.warehouse.database.migration_statements", broken)
-    with pytest.raises(WarehouseError, match=r"cannot be brought from schema version 1 to 4 .*no_such_column.*v1\.bak"):
+    with pytest.raises(WarehouseError, match=r"cannot be brought from schema version 1 to 5 .*no_such_column.*v1\.bak"):
         old.ask("SELECT 1")
     with duckdb.connect(str(old.warehouse.path), read_only=True) as connection:
         assert connection.execute("SELECT version FROM pipeline.schema_version").fetchall() == [(1,)]
