@@ -5,7 +5,7 @@ import platform
 import sys
 from importlib import import_module
 
-NAMES = ("throughput", "latency", "backfill", "startup", "staging", "warehouse", "read_api")
+NAMES = ("throughput", "latency", "backfill", "startup", "staging", "warehouse", "history", "read_api")
 
 
 def main(names: list[str]) -> int:

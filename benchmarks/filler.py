@@ -79,7 +79,7 @@ def add_upper_levels(warehouse: Warehouse) -> None:
 
 
 def restate(warehouse: Warehouse, since: date, versions: int) -> int:
-    """Give the newest ad rows earlier versions, an hour apart from each other; all rows were first read at `READ_AT`.
+    """Give the newest ad rows and their actions earlier versions, an hour apart; all rows were first read at `READ_AT`.
 
     Args:
         warehouse: A filled one.
@@ -87,28 +87,30 @@ def restate(warehouse: Warehouse, since: date, versions: int) -> int:
         versions: How many of each.
 
     Returns:
-        How many versions there are now.
+        How many versions of ad rows there are now, and as many of actions.
     """
-    table = fact_table(reports_of_levels([Level.AD])[0])
-    history = history_table(table)
-    names = ", ".join(f'"{name}"' for name in history.stored)
+    newest = f"account_id LIKE '77%' AND date_start >= {literal(since)}"
     earlier = {
         "changed_at": "changed_at + version * INTERVAL 1 HOUR",
         "superseded_at": "changed_at + (version + 1) * INTERVAL 1 HOUR",
         "impressions": f"impressions - {versions} + version",
         "spend": f"(spend - 0.01 * ({versions} - version))::{DECIMAL}",
+        "value": f"(value - {versions} + version)::{DECIMAL}",
     }
-    values = ", ".join(earlier.get(name, f'"{name}"') for name in history.stored)
-    newest = f"account_id LIKE '77%' AND date_start >= {literal(since)}"
+    count = 0
     with warehouse.connect() as connection:
-        connection.execute(
-            f'INSERT INTO "{history.name}" ({names}) SELECT {values} FROM (FROM ad_insights WHERE {newest}) '
-            f"CROSS JOIN range({versions}) AS v(version)"
-        )
-        (count,) = connection.execute(f'SELECT count(*) FROM "{history.name}" WHERE {newest}').fetchone() or (0,)
-        connection.execute(
-            f"UPDATE ad_insights SET changed_at = changed_at + {versions} * INTERVAL 1 HOUR WHERE {newest}"
-        )
+        for table in (fact_table(reports_of_levels([Level.AD])[0]), actions_table()):
+            history = history_table(table)
+            names = ", ".join(f'"{name}"' for name in history.stored)
+            values = ", ".join(earlier.get(name, f'"{name}"') for name in history.stored)
+            connection.execute(
+                f'INSERT INTO "{history.name}" ({names}) SELECT {values} FROM (FROM "{table.name}" WHERE {newest}) '
+                f"CROSS JOIN range({versions}) AS v(version)"
+            )
+            (count,) = connection.execute(f'SELECT count(*) FROM "{history.name}" WHERE {newest}').fetchone() or (0,)
+            connection.execute(
+                f'UPDATE "{table.name}" SET changed_at = changed_at + {versions} * INTERVAL 1 HOUR WHERE {newest}'
+            )
         connection.execute(f"CHECKPOINT {ALIAS}")
     return int(count)
 
