@@ -25,6 +25,7 @@ from meta_insights_pipeline.logs import log_context
 from meta_insights_pipeline.replay_receipt import LeftOut, RebuiltTable, ReplayReceipt
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.sync import counted_conversions
+from meta_insights_pipeline.warehouse.account_book import note_accounts_of_rows
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive
 from meta_insights_pipeline.warehouse.archive_index import add_to_index, make_index, merges
 from meta_insights_pipeline.warehouse.conversion_events import store_choices
@@ -245,6 +246,7 @@ class _Replay:
         if not lost:
             self._bring_in_newer(connection)
         connection.execute("BEGIN")
+        note_accounts_of_rows(connection, self._run_id)
         if store_choices(connection, ALIAS, self._counted_by) or lost:
             moment = Moment(self._run_id, datetime.now(UTC))
             reconcile(connection, collected_days(connection), moment, self._folder)

@@ -43,6 +43,7 @@ from meta_insights_pipeline.logs import log_context
 from meta_insights_pipeline.receipt import Missing, Receipt, Reconciled, Refused, Sighted, TableReceipt, call_fields
 from meta_insights_pipeline.recovery import settle
 from meta_insights_pipeline.settings import ENV_FILE, Settings, SettingsError
+from meta_insights_pipeline.warehouse.account_book import FoundAccount
 from meta_insights_pipeline.warehouse.database import Warehouse
 from meta_insights_pipeline.warehouse.drift import Drift
 from meta_insights_pipeline.warehouse.inspection import CheckFinding, TableInspection, inspect_table
@@ -184,6 +185,7 @@ class _Sync:
         self._watch = watch
         self._archive = SyncArchive(settings, request.run_id)
         self._started = collection.clock.now()
+        self._accounts: tuple[FoundAccount, ...] = ()
 
     def run(self) -> SyncOutcome:
         """All steps, in order."""
@@ -193,6 +195,9 @@ class _Sync:
         sweep_dead(self._settings.home)
         with watch.stage("accounts"):
             found = accounts_of(self._collection, request.account_ids)
+        self._accounts = tuple(
+            FoundAccount(one.id, one.name, one.currency, one.timezone_name) for one in found.accounts
+        )
         plan, harvest, stored = Plan((), {}), Harvest(), _Stored()
         if request.reports:
             with watch.stage("plan"):
@@ -344,6 +349,7 @@ class _Sync:
             source=self._settings.mode,
             counted_by=self._counted_by,
             history_days=self._settings.history_days,
+            accounts=self._accounts,
             publish_result=False,
             now=self._collection.clock.now(),
             asked_again_at=asked_again_at,

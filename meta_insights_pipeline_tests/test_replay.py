@@ -154,9 +154,16 @@ def residuals(file: Path) -> list[tuple[Any, ...]]:
         ).fetchall()
 
 
+def known_accounts(file: Path) -> list[tuple[Any, ...]]:
+    """The accounts with currency and zone."""
+    with closing(duckdb.connect(str(file), read_only=True)) as connection:
+        return connection.execute("FROM known_accounts ORDER BY ALL").fetchall()
+
+
 @pytest.mark.xdist_group("replay of syncs")
 def test_a_warehouse_that_is_lost_is_rebuilt_from_the_archive_alone(copied: Settings) -> None:
     before, ledger = dump(copied.warehouse_path), residuals(copied.warehouse_path)
+    accounts = known_accounts(copied.warehouse_path)
     copied.warehouse_path.unlink()
     receipt = run_replay(copied)
     after = dump(copied.warehouse_path)
@@ -166,6 +173,9 @@ def test_a_warehouse_that_is_lost_is_rebuilt_from_the_archive_alone(copied: Sett
     # When histories were last thinned is nowhere but in the warehouse.
     assert after.pop("pipeline.history_thinning") == []
     assert before.pop("pipeline.history_thinning")
+    # Rows tell name and currency of their account, and entities its zone; when a sync found it is nowhere else.
+    assert known_accounts(copied.warehouse_path) == accounts
+    assert len(after.pop("pipeline.accounts")) == len(before.pop("pipeline.accounts")) == 2
     assert after == before
     assert receipt.backup is None
 

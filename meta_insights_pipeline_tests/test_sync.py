@@ -47,6 +47,24 @@ def test_spend_is_reported_by_currency_and_never_added_over_currencies(tmp_path:
     assert len(figures.spend) == 2
 
 
+def test_a_sync_without_entities_knows_currencies_and_zones_of_its_accounts(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        run_sync(home.settings, SyncRequest("run-1", days_of(home), reports_of_levels([Level.CAMPAIGN])))
+    accounts = home.world.accounts
+    conversions = "SELECT DISTINCT account_id, account_currency FROM conversions ORDER BY ALL"
+    assert [tuple(row.values()) for row in read_rows(home.settings.snapshot_path, conversions)] == sorted(
+        (account.id, account.currency) for account in accounts
+    )
+    report = (
+        "SELECT DISTINCT account_id, timezone_name, days_since IS NULL AS is_unknown FROM campaign_report ORDER BY ALL"
+    )
+    assert [tuple(row.values()) for row in read_rows(home.settings.snapshot_path, report)] == sorted(
+        (account.id, account.timezone_name, False) for account in accounts
+    )
+    book = read_rows(home.settings.snapshot_path, "FROM pipeline.accounts")
+    assert [(row["run_id"], row["seen_at"] is None) for row in book] == [("run-1", False)] * 2
+
+
 def test_a_refresh_of_two_small_accounts_costs_one_call_a_level_once_their_size_is_known(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))

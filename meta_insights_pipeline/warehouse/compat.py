@@ -12,7 +12,7 @@ from meta_insights_pipeline.catalog.entities import WHOLE_UNIT_CURRENCIES, Entit
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import ACTION_LISTS
 from meta_insights_pipeline.catalog.windows import default_windows, windows
-from meta_insights_pipeline.warehouse.mart_columns import facts_of
+from meta_insights_pipeline.warehouse.mart_columns import KNOWN_ACCOUNTS, facts_of
 from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, entity_history_table, entity_table
 from meta_insights_pipeline.warehouse.sql import literal
 
@@ -335,8 +335,9 @@ def _budgets() -> dict[str, str]:
 def _in_meta_units(column: str) -> str:
     """Money as Meta gives it for entities: hundredths, or whole units of some currencies; NULL when the currency is unknown."""
     whole = ", ".join(literal(currency) for currency in sorted(WHOLE_UNIT_CURRENCIES))
+    factor = f"CASE WHEN a.currency IN ({whole}) THEN 1 WHEN a.currency IS NOT NULL THEN 100 END"
     return (
-        f"({column} * (SELECT any_value(CASE WHEN a.currency IN ({whole}) THEN 1 ELSE 100 END) FROM main.ad_accounts AS a "
+        f"({column} * (SELECT any_value({factor}) FROM main.{KNOWN_ACCOUNTS} AS a "
         "WHERE a.account_id = e.account_id))::BIGINT"
     )
 

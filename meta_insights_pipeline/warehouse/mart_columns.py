@@ -1,8 +1,8 @@
 """The columns of the reports for BI, declared once: where each comes from, its unit, and whether it may be summed.
 
 SQL, comments, the data dictionary and Dagster's lineage are all made from these declarations. In the expressions, `f` is the
-level's table of insights, `ad_accounts`, `campaigns`, `adsets` and `ads` are the entities, `reading` says when the day was
-collected, and `done` holds the conversions of the row.
+level's table of insights, `ad_accounts`, `campaigns`, `adsets` and `ads` are the entities, `known` is the account as far as
+anything is known of it, `reading` says when the day was collected, and `done` holds the conversions of the row.
 """
 
 from collections.abc import Mapping
@@ -14,9 +14,19 @@ from meta_insights_pipeline.catalog.entities import Attribute, EntityKind, Type
 from meta_insights_pipeline.catalog.fields import Field, Ratio, Unit, insights_field, ratios
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import METRICS
-from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, CHANGED_AT, DECIMAL, WITHHELD, Column
+from meta_insights_pipeline.warehouse.schema import (
+    ACCOUNTS,
+    ACTIONS_TABLE,
+    CHANGED_AT,
+    DECIMAL,
+    PIPELINE,
+    WITHHELD,
+    Column,
+)
 
 COVERAGE = "pipeline.coverage"
+KNOWN_ACCOUNTS = "known_accounts"
+"""The view of all ad accounts, from which everybody takes currencies and time zones."""
 FINAL_AFTER_DAYS = 28
 """Meta does not change a day's numbers any more after so many days ("Insights API Limits and Best Practices")."""
 
@@ -69,6 +79,11 @@ def facts_of(level: Level) -> str:
     return f"{level.value}_insights"
 
 
+def known_sources(attribute: str) -> tuple[str, ...]:
+    """Where the view of known accounts takes an attribute from."""
+    return (f"{EntityKind.AD_ACCOUNTS.value}.{attribute}", f"{PIPELINE}.{ACCOUNTS}.{attribute}")
+
+
 def count_column(event: Event) -> str:
     """The column of `done` that says how often an event happened."""
     return f"count_{event.name}"
@@ -95,7 +110,7 @@ def report_columns(level: Level) -> tuple[MartColumn, ...]:
 
 
 def _identity(level: Level) -> list[MartColumn]:
-    facts, account = facts_of(level), EntityKind.AD_ACCOUNTS.value
+    facts = facts_of(level)
     columns = [
         MartColumn("account_id", "VARCHAR", _described("account_id"), "f.account_id", (f"{facts}.account_id",)),
         _name(level, Level.ACCOUNT),
@@ -103,10 +118,16 @@ def _identity(level: Level) -> list[MartColumn]:
             "account_currency",
             "VARCHAR",
             _described("account_currency"),
-            f"coalesce(f.account_currency, {account}.currency)",
-            (f"{facts}.account_currency", f"{account}.currency"),
+            "coalesce(f.account_currency, known.currency)",
+            (f"{facts}.account_currency", *known_sources("currency")),
         ),
-        _entity_column("timezone_name", EntityKind.AD_ACCOUNTS, "timezone_name"),
+        MartColumn(
+            "timezone_name",
+            "VARCHAR",
+            "IANA name of the time zone in which the account's days begin and end.",
+            "known.timezone_name",
+            known_sources("timezone_name"),
+        ),
     ]
     for part in list(Level)[1 : level.depth + 1]:
         name = part.id_field
@@ -328,7 +349,7 @@ def _number_column(level: Level, name: str) -> MartColumn:
 
 def _freshness(level: Level) -> list[MartColumn]:
     facts = facts_of(level)
-    collected = (f"{COVERAGE}.collected_at", "ad_accounts.timezone_name", f"{facts}.date_start")
+    collected = (f"{COVERAGE}.collected_at", *known_sources("timezone_name"), f"{facts}.date_start")
     return [
         MartColumn(
             "days_since",

@@ -15,17 +15,19 @@ from meta_insights_pipeline.warehouse import conversion_events
 from meta_insights_pipeline.warehouse.mart_columns import (
     COVERAGE,
     KINDS,
+    KNOWN_ACCOUNTS,
     MartColumn,
     all_ratios,
     count_column,
     facts_of,
+    known_sources,
     parent_ids,
     quotient,
     ratio_unit,
     report_columns,
     value_column,
 )
-from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, DECIMAL, WITHHELD, Table
+from meta_insights_pipeline.warehouse.schema import ACCOUNTS, ACTIONS_TABLE, DECIMAL, PIPELINE, WITHHELD, Table
 from meta_insights_pipeline.warehouse.sql import literal
 
 CONVERSIONS = "conversions"
@@ -83,7 +85,7 @@ def reports() -> tuple[Mart, ...]:
 
 def marts() -> tuple[Mart, ...]:
     """Everything that is made for readers, in an order in which it can be made."""
-    views = (*reports(), _conversions())
+    views = (_known_accounts(), *reports(), _conversions())
     return (*views, *(_summary(level) for level in Level), _totals(), _conversions_summary())
 
 
@@ -91,6 +93,31 @@ def create_statements(database: str) -> list[str]:
     """Make all of it, while `database` is the default one."""
     statements = conversion_events.create_statements(database)
     return statements + [statement for mart in marts() for statement in mart.create_statements(database)]
+
+
+# ---- accounts ----
+
+
+def _known_accounts() -> Mart:
+    texts = {
+        "account_id": "Id of the ad account, without the prefix act_.",
+        "name": "Name of the ad account.",
+        "currency": "Currency of the ad account, ISO 4217.",
+        "timezone_name": "IANA name of the time zone in which the account's days begin and end; NULL when it is not known.",
+    }
+    columns = tuple(
+        MartColumn(name, "VARCHAR", text, f"coalesce(a.{name}, b.{name})", known_sources(name))
+        for name, text in texts.items()
+    )
+    query = (
+        f"SELECT {_listed(column.select for column in columns)} FROM {EntityKind.AD_ACCOUNTS.value} AS a "
+        f"FULL JOIN {PIPELINE}.{ACCOUNTS} AS b ON b.account_id = a.account_id"
+    )
+    description = (
+        "One row for each ad account that a sync has found, with its currency and time zone, whether or not its entities were "
+        "collected."
+    )
+    return Mart(KNOWN_ACCOUNTS, ("account_id",), columns, description, query)
 
 
 # ---- reports ----
@@ -102,7 +129,8 @@ def _report(level: Level) -> Mart:
     joins = [_entities_join(kind) for kind in kinds]
     query = (
         f"SELECT {_listed(column.select for column in columns)} "
-        f'FROM "{facts}" AS f {" ".join(joins)} {_reading_join(level)} {_done_join(level)}'
+        f'FROM "{facts}" AS f {" ".join(joins)} LEFT JOIN {KNOWN_ACCOUNTS} AS known ON known.account_id = f.account_id '
+        f"{_reading_join(level)} {_done_join(level)}"
     )
     key = tuple(dict.fromkeys(("account_id", level.id_field, "date_start")))
     noun = KINDS[level].noun
@@ -131,7 +159,7 @@ def _reading_join(level: Level) -> str:
     return (
         "LEFT JOIN (SELECT c.account_id, c.date_start, c.collected_at, "
         f"CASE WHEN z.name IS NOT NULL THEN {collected_on} END AS collected_on "
-        f"FROM {COVERAGE} AS c LEFT JOIN ad_accounts AS a ON a.account_id = c.account_id "
+        f"FROM {COVERAGE} AS c LEFT JOIN {KNOWN_ACCOUNTS} AS a ON a.account_id = c.account_id "
         "LEFT JOIN (SELECT DISTINCT name FROM pg_timezone_names()) AS z ON z.name = a.timezone_name "
         f"WHERE c.report = {literal(facts_of(level))}) AS reading "
         "ON reading.account_id = f.account_id AND reading.date_start = f.date_start"
@@ -212,8 +240,8 @@ def _conversions() -> Mart:
             "account_currency",
             "VARCHAR",
             "Currency of the ad account, ISO 4217; NULL when the account is not known.",
-            "any_value(ad_accounts.currency)",
-            ("ad_accounts.currency",),
+            "any_value(known.currency)",
+            known_sources("currency"),
         ),
         _plain("date_start", "DATE", "Day, in the ad account's time zone.", "day"),
         MartColumn("event", "VARCHAR", _KEY_TEXTS["event"], "c.event", (f"{conversion_events.NAME}.event",)),
@@ -243,8 +271,8 @@ def _conversions() -> Mart:
     )
     query = (
         f"SELECT {_listed(column.select for column in columns)} FROM ({_chosen_actions()}) AS c "
-        "LEFT JOIN ad_accounts "
-        f"ON ad_accounts.account_id = c.account_id GROUP BY {_listed(f'c.{name}' for name in grain)}"
+        f"LEFT JOIN {KNOWN_ACCOUNTS} AS known "
+        f"ON known.account_id = c.account_id GROUP BY {_listed(f'c.{name}' for name in grain)}"
     )
     return Mart(
         CONVERSIONS,

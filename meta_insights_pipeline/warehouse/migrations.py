@@ -57,11 +57,17 @@ def _to_4(database: str) -> list[str]:
 
 
 def _to_5(database: str) -> list[str]:
-    """It is noted which days the histories were thinned for; the book of accounts is wholly new.
+    """It is noted which days the histories were thinned for, and which ad accounts there are.
 
-    Until then versions were thinned up to the very moment a week ago, so the day of that moment counts as thinned too.
+    Until then versions were thinned up to the very moment a week ago, so the day of that moment counts as thinned too. Of
+    accounts the rows tell name and currency, so that the money of those that no sync finds any more is not added up.
     """
     books = f'"{database}".pipeline'
+    levels = ("account", "campaign", "adset", "ad")
+    rows = " UNION ALL ".join(
+        f'SELECT account_id, account_name, account_currency, changed_at FROM "{database}".{level}_insights'
+        for level in levels
+    )
     return [
         # The book came with version 2, whose own step leaves what is wholly new to the schema's statements.
         f"CREATE TABLE IF NOT EXISTS {books}.history_thinning (thinned_at TIMESTAMP NOT NULL)",
@@ -73,6 +79,14 @@ def _to_5(database: str) -> list[str]:
         ),
         f"DROP TABLE {books}.history_thinning",
         f"ALTER TABLE {books}.thinning RENAME TO history_thinning",
+        (
+            f"CREATE TABLE IF NOT EXISTS {books}.accounts (account_id VARCHAR NOT NULL, name VARCHAR, currency VARCHAR, "
+            "timezone_name VARCHAR, seen_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL)"
+        ),
+        (
+            f"INSERT INTO {books}.accounts SELECT account_id, arg_max(account_name, changed_at), "
+            f"arg_max(account_currency, changed_at), NULL, max(changed_at), 'migration' FROM ({rows}) GROUP BY account_id"
+        ),
     ]
 
 

@@ -27,6 +27,9 @@ RECONCILIATION = "reconciliation"
 RECOVERED_ROWS = "recovered_rows"
 DRIFT = "drift"
 HISTORY_THINNING = "history_thinning"
+ACCOUNTS = "accounts"
+PIPELINE = "pipeline"
+"""The schema of the pipeline's own books."""
 ACTIONS_TABLE = "insight_actions"
 ACTIONS_KEY = ("level", "account_id", "entity_id", "date_start", "field", "action_type")
 
@@ -59,6 +62,12 @@ class Table:
     key: tuple[str, ...]
     columns: tuple[Column, ...]
     description: str
+    schema: str = "main"
+
+    @property
+    def full_name(self) -> str:
+        """What a reader writes in a query."""
+        return self.name if self.schema == "main" else f"{self.schema}.{self.name}"
 
     @property
     def stored(self) -> tuple[str, ...]:
@@ -72,7 +81,7 @@ class Table:
 
     def create_statements(self, database: str) -> list[str]:
         """CREATE TABLE and the comments that BI tools show; does nothing to a table that is there."""
-        name = f'"{database}"."{self.name}"'
+        name = f'"{database}"."{self.schema}"."{self.name}"'
         lines = ", ".join(column.definition for column in self.columns)
         statements = [
             f"CREATE TABLE IF NOT EXISTS {name} ({lines})",
@@ -297,84 +306,165 @@ def as_of_statements(table: Table, database: str) -> list[str]:
 
 def create_schema_statements(database: str) -> list[str]:
     """Everything that a warehouse has, as statements that may be run again while `database` is the default one."""
-    every = (*tables(), *map(history_table, tables()), *entity_tables(), reconciliation_table())
-    statements = [statement for table in every for statement in table.create_statements(database)]
-    pipeline = f'"{database}".pipeline'
-    statements += [
-        f"CREATE SCHEMA IF NOT EXISTS {pipeline}",
-        f"CREATE TABLE IF NOT EXISTS {pipeline}.schema_version (version INTEGER NOT NULL)",
-        f"INSERT INTO {pipeline}.schema_version SELECT {SCHEMA_VERSION} WHERE NOT EXISTS (FROM {pipeline}.schema_version)",
+    every = (*tables(), *map(history_table, tables()), *entity_tables(), reconciliation_table(), *book_tables())
+    version = f'"{database}".{PIPELINE}.{_SCHEMA_VERSION}'
+    return [
+        f'CREATE SCHEMA IF NOT EXISTS "{database}".{PIPELINE}',
+        *(statement for table in every for statement in table.create_statements(database)),
+        f"INSERT INTO {version} SELECT {SCHEMA_VERSION} WHERE NOT EXISTS (FROM {version})",
+        # The macros read one of the books.
+        *(statement for table in tables() for statement in as_of_statements(table, database)),
     ]
-    for name, (columns, text) in _BOOKS.items():
-        statements.append(f"CREATE TABLE IF NOT EXISTS {pipeline}.{name} ({columns})")
-        statements.append(f"COMMENT ON TABLE {pipeline}.{name} IS {literal(text)}")
-    # The macros read one of the books.
-    return statements + [statement for table in tables() for statement in as_of_statements(table, database)]
 
 
-_REPORT_DAY = "report VARCHAR NOT NULL, account_id VARCHAR NOT NULL, date_start DATE NOT NULL"
-# What the pipeline notes for itself and for whoever asks how fresh and whole the data is.
-_BOOKS = {
-    "source": ("mode VARCHAR NOT NULL", "Where the rows come from: live, or stub for a simulated world; never both."),
-    "coverage": (
-        f"{_REPORT_DAY}, collected_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, row_count BIGINT NOT NULL",
-        "When each (report, account, day) was last collected whole, in UTC, and how many rows Meta had for it.",
-    ),
-    "missing": (
-        (
-            f"{_REPORT_DAY}, noticed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL, "
-            "retry_at TIMESTAMP, kind VARCHAR NOT NULL"
+_SCHEMA_VERSION = "schema_version"
+_REPORT_DAY = (
+    Column("report", "VARCHAR", "The report, called like its table.", required=True),
+    Column("account_id", "VARCHAR", "Id of the ad account, without the prefix act_.", required=True),
+    Column("date_start", "DATE", "Day, in the ad account's time zone.", required=True),
+)
+
+
+def book_tables() -> tuple[Table, ...]:
+    """What the pipeline notes for itself and for whoever asks how fresh and whole the data is."""
+    return (
+        _book(
+            _SCHEMA_VERSION,
+            (),
+            (Column("version", "INTEGER", "The version.", required=True),),
+            "Of which version the tables are; a program of a later one brings them up to its own.",
         ),
-        (
+        _book(
+            "source",
+            (),
+            (Column("mode", "VARCHAR", "live, or stub for a simulated world.", required=True),),
+            "Where the rows come from: live, or stub for a simulated world; never both.",
+        ),
+        _book(
+            "coverage",
+            ("report", "account_id", "date_start"),
+            (
+                *_REPORT_DAY,
+                Column("collected_at", "TIMESTAMP", "When (UTC) the day was last collected whole.", required=True),
+                Column("run_id", "VARCHAR", "The run that collected it.", required=True),
+                Column("row_count", "BIGINT", "How many rows Meta had for it.", required=True),
+            ),
+            "When each (report, account, day) was last collected whole, in UTC, and how many rows Meta had for it.",
+        ),
+        _book(
+            "missing",
+            ("report", "account_id", "date_start"),
+            (
+                *_REPORT_DAY,
+                Column(
+                    "noticed_at",
+                    "TIMESTAMP",
+                    "When (UTC) a sync last asked for it and could not get it.",
+                    required=True,
+                ),
+                Column("run_id", "VARCHAR", "The run that asked.", required=True),
+                Column("reason", "VARCHAR", "Why, as a sentence.", required=True),
+                Column("retry_at", "TIMESTAMP", "When (UTC) it is asked for again; NULL when it is not by itself."),
+                Column("kind", "VARCHAR", "deferred, refused, unavailable or failed.", required=True),
+            ),
             "What a sync asked for and could not get; a later sync that gets it removes the line. kind: deferred (asked for "
-            "again by itself at retry_at, in UTC), refused (the account is closed to us) or failed."
+            "again by itself at retry_at, in UTC), refused (the account is closed to us), unavailable (Meta does not give the "
+            "day) or failed.",
         ),
-    ),
-    RECOVERED_ROWS: (
-        f"{_REPORT_DAY}, entity_id VARCHAR NOT NULL, recovered_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL",
-        (
+        _book(
+            RECOVERED_ROWS,
+            ("report", "account_id", "date_start", "entity_id"),
+            (
+                *_REPORT_DAY,
+                Column("entity_id", "VARCHAR", "Id of the campaign, ad set or ad that the row is of.", required=True),
+                Column("recovered_at", "TIMESTAMP", "When (UTC) the row was last asked for.", required=True),
+                Column("run_id", "VARCHAR", "The run that asked for it.", required=True),
+            ),
             "Rows of insights that no report listed and that were asked for by themselves, since the level did not add up to "
-            "the account's total without them; recovered_at (UTC) is when they were last asked for."
+            "the account's total without them; recovered_at (UTC) is when they were last asked for.",
         ),
-    ),
-    DRIFT: (
-        (
-            "kind VARCHAR NOT NULL, report VARCHAR NOT NULL, name VARCHAR NOT NULL, first_seen_at TIMESTAMP NOT NULL, "
-            "last_seen_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL, account_id VARCHAR NOT NULL, example VARCHAR, "
-            "is_new BOOLEAN NOT NULL"
-        ),
-        (
+        _book(
+            DRIFT,
+            ("kind", "report", "name"),
+            (
+                Column("kind", "VARCHAR", "Of which kind it is: see the table.", required=True),
+                Column("report", "VARCHAR", "The report with which it came, called like its table.", required=True),
+                Column("name", "VARCHAR", "What Meta calls it.", required=True),
+                Column("first_seen_at", "TIMESTAMP", "When (UTC) it was first seen.", required=True),
+                Column("last_seen_at", "TIMESTAMP", "When (UTC) it was last seen.", required=True),
+                Column("run_id", "VARCHAR", "The run that saw it first.", required=True),
+                Column("account_id", "VARCHAR", "Id of the ad account with which it came first.", required=True),
+                Column("example", "VARCHAR", "What came first, as Meta wrote it; NULL for action types."),
+                Column(
+                    "is_new",
+                    "BOOLEAN",
+                    "Whether it is not one of the action types that came with the first rows of the report.",
+                    required=True,
+                ),
+            ),
             "What Meta sent beside what was asked for, and every action type, each with when (UTC) and in which run and account "
             "it was first seen. kind: field, window, action_key, action, value (no column takes them), left_out (too large to be "
-            "kept) or action_type. is_new: not one of the action types that came with the first rows of the report."
+            "kept) or action_type. is_new: not one of the action types that came with the first rows of the report.",
         ),
-    ),
-    HISTORY_THINNING: (
-        "thinned_at TIMESTAMP NOT NULL, thinned_before TIMESTAMP NOT NULL",
-        (
+        _book(
+            HISTORY_THINNING,
+            (),
+            (
+                Column("thinned_at", "TIMESTAMP", "When (UTC) the histories were last thinned.", required=True),
+                Column(
+                    "thinned_before",
+                    "TIMESTAMP",
+                    "Of days (UTC) before this one the histories keep what the day's end shows.",
+                    required=True,
+                ),
+            ),
             "When (UTC) the histories were last thinned. Of days (UTC) before thinned_before they keep what the day's end shows, "
-            "so that the as_of tables take a moment of such a day for its end."
+            "so that the as_of tables take a moment of such a day for its end.",
         ),
-    ),
-    "accounts": (
-        (
-            "account_id VARCHAR NOT NULL, name VARCHAR, currency VARCHAR, timezone_name VARCHAR, seen_at TIMESTAMP NOT NULL, "
-            "run_id VARCHAR NOT NULL"
+        _book(
+            ACCOUNTS,
+            ("account_id",),
+            (
+                Column("account_id", "VARCHAR", "Id of the ad account, without the prefix act_.", required=True),
+                Column("name", "VARCHAR", "Name of the ad account."),
+                Column("currency", "VARCHAR", "Currency of the ad account, ISO 4217."),
+                Column(
+                    "timezone_name", "VARCHAR", "IANA name of the time zone in which the account's days begin and end."
+                ),
+                Column("seen_at", "TIMESTAMP", "When (UTC) it was last found.", required=True),
+                Column("run_id", "VARCHAR", "The run that found it.", required=True),
+            ),
+            "Every ad account that a sync of insights has found, with its currency and time zone, and when (UTC) it was last "
+            "found. Of accounts that only rows are of, the time zone is not known.",
         ),
-        "Every ad account that a sync has found, with its currency and time zone, and when (UTC) it was last found.",
-    ),
-    "entity_listings": (
-        "account_id VARCHAR NOT NULL, listed_at TIMESTAMP NOT NULL, run_id VARCHAR NOT NULL",
-        "When (UTC) all campaigns, ad sets and ads of each account were last listed.",
-    ),
-    "missing_entities": (
-        (
-            "account_id VARCHAR NOT NULL, table_name VARCHAR NOT NULL, entity_id VARCHAR, noticed_at TIMESTAMP NOT NULL, "
-            "run_id VARCHAR NOT NULL, reason VARCHAR NOT NULL"
+        _book(
+            "entity_listings",
+            ("account_id",),
+            (
+                Column("account_id", "VARCHAR", "Id of the ad account, without the prefix act_.", required=True),
+                Column("listed_at", "TIMESTAMP", "When (UTC) everything was last listed.", required=True),
+                Column("run_id", "VARCHAR", "The run that listed it.", required=True),
+            ),
+            "When (UTC) all campaigns, ad sets and ads of each account were last listed.",
         ),
-        "Entities that the last refreshes asked for and could not get; entity_id is NULL for a list as a whole.",
-    ),
-}
+        _book(
+            "missing_entities",
+            ("account_id", "table_name", "entity_id"),
+            (
+                Column("account_id", "VARCHAR", "Id of the ad account, without the prefix act_.", required=True),
+                Column("table_name", "VARCHAR", "The table that lacks it.", required=True),
+                Column("entity_id", "VARCHAR", "Id of the entity; NULL for a list as a whole."),
+                Column("noticed_at", "TIMESTAMP", "When (UTC) it was asked for and could not be had.", required=True),
+                Column("run_id", "VARCHAR", "The run that asked.", required=True),
+                Column("reason", "VARCHAR", "Why, as a sentence.", required=True),
+            ),
+            "Entities that the last refreshes asked for and could not get; entity_id is NULL for a list as a whole.",
+        ),
+    )
+
+
+def _book(name: str, key: tuple[str, ...], columns: tuple[Column, ...], description: str) -> Table:
+    return Table(name, key, columns, description, PIPELINE)
 
 
 def _field_column(field: Field, *, required: bool) -> Column:

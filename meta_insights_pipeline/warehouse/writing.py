@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 import duckdb
 
 from meta_insights_pipeline.catalog.conversions import Choice
+from meta_insights_pipeline.warehouse.account_book import FoundAccount, note_accounts
 from meta_insights_pipeline.warehouse.conversion_events import store_choices
 from meta_insights_pipeline.warehouse.database import (
     ALIAS,
@@ -53,6 +54,7 @@ def write(
     run_id: str,
     source: str,
     counted_by: Sequence[Choice] = (),
+    accounts: Sequence[FoundAccount] = (),
     publish_result: bool,
     now: datetime | None = None,
     asked_again_at: datetime | None = None,
@@ -72,6 +74,7 @@ def write(
         run_id: Written beside each covered day.
         source: `live` or `stub`.
         counted_by: Which action type counts each event from now on; empty: as before.
+        accounts: The ad accounts that the sync has found.
         publish_result: Whether readers get a copy of the result.
         now: The moment (UTC) by which gaps are noticed, levels are compared and the history is thinned; None takes the machine's.
         asked_again_at: When (UTC) everything here began to be asked for a second time, to prove a residual.
@@ -91,6 +94,7 @@ def write(
             claim(connection, warehouse, source)
             if counted_by:
                 store_choices(connection, ALIAS, counted_by)
+            note_accounts(connection, accounts, run_id, moment.now)
             with TemporaryDirectory(dir=warehouse.temporary, prefix="merge-") as folder:
                 whole = carry_over(connection, staged, Path(folder))
                 written.counts = merge_slices(connection, whole, run_id, Path(folder))

@@ -43,6 +43,11 @@ class Books:
             **values,
         )
 
+    def found(self, account_id: str = "1", currency: str | None = "EUR", zone: str | None = "UTC") -> None:
+        """An ad account that a sync has found, and of which no entity is stored."""
+        row = {"account_id": account_id, "name": f"Shop {account_id}", "currency": currency, "timezone_name": zone}
+        self._insert("pipeline.accounts", {**row, "seen_at": NOON, "run_id": "run"})
+
     def entity(self, kind: EntityKind, account_id: str, **values: Any) -> None:
         """An entity; its id is among the values, unless it is an account."""
         seen = {"is_deleted": False, "valid_from": NOON, "last_seen_at": NOON}
@@ -133,9 +138,14 @@ class Books:
         return found
 
     def empty(self) -> None:
-        """Remove all rows of insights, entities and coverage."""
+        """Remove all rows of insights, entities, accounts and coverage."""
         self.pending.clear()
-        tables = ["insight_actions", "pipeline.coverage", *(f"{level.value}_insights" for level in Level)]
+        tables = [
+            "insight_actions",
+            "pipeline.coverage",
+            "pipeline.accounts",
+            *(f"{level.value}_insights" for level in Level),
+        ]
         for table in [*tables, *(kind.value for kind in EntityKind)]:
             self.connection.execute(f"DELETE FROM {table}")
 

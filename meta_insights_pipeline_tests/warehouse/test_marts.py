@@ -16,8 +16,9 @@ from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.warehouse.marts import Mart, marts, reports
-from meta_insights_pipeline.warehouse.schema import entity_table, fact_table, tables
+from meta_insights_pipeline.warehouse.schema import book_tables, entity_table, fact_table, tables
 from meta_insights_pipeline_tests.warehouse.mart_building import DAY, NOON, Books, books, create
+from meta_insights_pipeline_tests.warehouse.worlds_of_money import is_of_one_currency, worlds_of_money
 
 ACCOUNT, CAMPAIGN, ADSET, AD = Level
 NEXT = DAY + timedelta(days=1)
@@ -63,9 +64,8 @@ def test_every_source_of_a_column_is_a_column_that_exists() -> None:
     known = {(table.name, column.name) for table in tables() for column in table.columns}
     known |= {(kind.value, column.name) for kind in EntityKind for column in entity_table(kind).columns}
     known |= {(mart.name, column.name) for mart in marts() for column in mart.columns}
-    known |= {("conversion_events", name) for name in ("event", "action_type")} | {
-        ("pipeline.coverage", "collected_at")
-    }
+    known |= {(table.full_name, column.name) for table in book_tables() for column in table.columns}
+    known |= {("conversion_events", name) for name in ("event", "action_type")}
     for mart in marts():
         for column in mart.columns:
             assert column.sources, f"{mart.name}.{column.name}"
@@ -188,6 +188,30 @@ def test_a_day_is_final_when_it_was_more_than_28_days_old_when_it_was_last_colle
     ]
     assert shop.one(f"SELECT is_final FROM account_summary({PERIOD})") == {"is_final": False}
     assert shop.one(f"SELECT is_final FROM account_summary(DATE '{NEXT}', DATE '{NEXT}')") == {"is_final": True}
+
+
+def test_without_entities_days_are_those_of_the_account_that_the_sync_found(shop: Books) -> None:
+    shop.found("1", zone="Asia/Tokyo")
+    shop.fact(CAMPAIGN, "c")
+    shop.collected(CAMPAIGN, DAY, datetime(2026, 11, 1, 15, tzinfo=UTC))
+    assert shop.one("SELECT timezone_name, days_since, is_final FROM campaign_report") == {
+        "timezone_name": "Asia/Tokyo",
+        "days_since": 1,
+        "is_final": False,
+    }
+
+
+def test_an_account_is_known_by_its_entity_and_where_that_lacks_something_by_the_book(shop: Books) -> None:
+    shop.account("1", "EUR", "Asia/Tokyo")
+    shop.found("1", "USD", "UTC")
+    shop.entity(EntityKind.AD_ACCOUNTS, "2", name="Shop 2")
+    shop.found("2", "JPY", "Europe/Berlin")
+    shop.found("3", "BRL", None)
+    assert [tuple(row.values()) for row in shop.ask("FROM known_accounts ORDER BY account_id")] == [
+        ("1", "Shop 1", "EUR", "Asia/Tokyo"),
+        ("2", "Shop 2", "JPY", "Europe/Berlin"),
+        ("3", "Shop 3", "BRL", None),
+    ]
 
 
 def test_an_account_with_an_unknown_zone_hides_neither_itself_nor_others(shop: Books) -> None:
@@ -430,6 +454,20 @@ def test_two_currencies_are_never_in_one_sum(shop: Books, rows: dict[tuple[str, 
     found = shop.ask(f"SELECT account_currency, spend FROM totals(DATE '{DAY}', DATE '{DAY}' + 2)")
     assert {row["account_currency"]: row["spend"] for row in found} == expected
     assert len(found) == len(expected)
+
+
+def test_without_entities_no_view_and_no_period_adds_up_currencies(shop: Books) -> None:
+    worlds_of_money(shop)
+    summed = []
+    for mart in marts():
+        money = [each.name for each in mart.columns if each.unit == "money" and each.additive]
+        source = f"{mart.name}({PERIOD})" if mart.is_macro else mart.name
+        for name in money:
+            for row in shop.ask(f'SELECT account_currency, sum("{name}") AS total FROM {source} GROUP BY ALL'):
+                assert is_of_one_currency(row["total"]), (mart.name, name, row)
+                summed.append((mart.name, row["account_currency"]))
+    assert {currency for _, currency in summed} == {"EUR", "JPY", "USD"}
+    assert len({mart for mart, _ in summed}) == 11
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -43,7 +43,7 @@ def freshness(view: View, reference: Reference, period: Period) -> Query:
     bind = Binder()
     days = (
         "SELECT c.account_id, c.date_start, c.collected_at, a.timezone_name "
-        f"FROM {view.coverage(bind)} AS c LEFT JOIN ad_accounts AS a ON a.account_id = c.account_id "
+        f"FROM {view.coverage(bind)} AS c LEFT JOIN {reference.accounts_table} AS a ON a.account_id = c.account_id "
         f"WHERE c.report = {bind(facts_of(Level.ACCOUNT))} AND {view.seen(bind, 'c')}"
     )
     inside = within(bind, "d", period)
@@ -54,11 +54,13 @@ def freshness(view: View, reference: Reference, period: Period) -> Query:
         f"arg_max(d.collected_at, d.date_start) AS collected_at, count(*) FILTER ({inside}) AS collected_days, "
         f"count(*) FILTER ({inside} AND coalesce({closer}, false)) = {bind(period.days)} AS is_final "
         f"FROM ({days}) AS d GROUP BY d.account_id) "
-        "SELECT coalesce(a.account_id, c.account_id) AS account_id, a.name AS account_name, a.timezone_name, c.newest_day, "
+        "SELECT coalesce(a.account_id, c.account_id) AS account_id, coalesce(a.name, k.name) AS account_name, "
+        "coalesce(a.timezone_name, k.timezone_name) AS timezone_name, c.newest_day, "
         "c.collected_at, coalesce(c.collected_days, 0) AS collected_days, coalesce(c.is_final, false) AS is_final "
         f"FROM (SELECT e.account_id, e.name, e.timezone_name FROM {view.entities(bind, EntityKind.AD_ACCOUNTS)} AS e "
         f"WHERE {view.seen(bind, 'e')}) AS a "
-        "FULL JOIN collected AS c ON c.account_id = a.account_id"
+        "FULL JOIN collected AS c ON c.account_id = a.account_id "
+        f"LEFT JOIN {reference.accounts_table} AS k ON k.account_id = c.account_id"
     )
     return Query(FRESHNESS_COLUMNS, body, bind.parameters, "ORDER BY q.account_id")
 

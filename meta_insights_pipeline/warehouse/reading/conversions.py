@@ -51,7 +51,7 @@ CONVERSION_COLUMNS = (
 def conversions(view: View, reference: Reference, chosen: Chosen) -> Query:
     """One row for each currency and event that happened, or of which nothing is known since Meta withheld it."""
     bind = Binder()
-    rows = facts(bind, view, chosen)
+    rows = facts(bind, view, reference, chosen)
     if chosen.account_id is not None:
         # An account has one currency, also where a row does not say it.
         rows = f"SELECT * REPLACE (max(account_currency) OVER () AS account_currency) FROM ({rows})"

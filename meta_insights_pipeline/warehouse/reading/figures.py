@@ -98,7 +98,7 @@ def figure_rows(bind: Binder, view: View, reference: Reference, chosen: Chosen, 
     rows = "fewer_facts" if only else "facts"
     fewer = f"fewer_facts AS ({only}), " if only else ""
     return (
-        f"facts AS ({facts(bind, view, chosen)}), {fewer}done AS ({_done(bind, view, reference, chosen, rows)}), "
+        f"facts AS ({facts(bind, view, reference, chosen)}), {fewer}done AS ({_done(bind, view, reference, chosen, rows)}), "
         f"counted AS (SELECT f.*, {_conversions(bind, reference)}, c.collected_at, {final_day(bind, reference, 'f', 'c')} "
         f"AS is_final FROM {rows} AS f "
         "LEFT JOIN done ON done.account_id = f.account_id AND done.entity_id = f.entity_id AND done.date_start = f.date_start "
@@ -169,7 +169,7 @@ def within(bind: Binder, rows: str, period: Period) -> str:
     return f"{rows}.date_start BETWEEN {bind(period.since)}::DATE AND {bind(period.until)}::DATE"
 
 
-def facts(bind: Binder, view: View, chosen: Chosen) -> str:
+def facts(bind: Binder, view: View, reference: Reference, chosen: Chosen) -> str:
     """A SELECT of the rows of insights, one a day and entity."""
     level = chosen.level
     conditions = [view.seen(bind, "f"), within(bind, "f", chosen.period)]
@@ -183,7 +183,7 @@ def facts(bind: Binder, view: View, chosen: Chosen) -> str:
         f"SELECT f.account_id, f.{level.id_field} AS entity_id, f.{level.value}_name AS entity_name, "
         "coalesce(f.account_currency, a.currency) AS account_currency, a.timezone_name, f.date_start, "
         f"{', '.join(f'f.{name}' for name in METRICS)}, f.{WITHHELD}, f.{CHANGED_AT} "
-        f"FROM {view.facts(bind, level)} AS f LEFT JOIN ad_accounts AS a ON a.account_id = f.account_id "
+        f"FROM {view.facts(bind, level)} AS f LEFT JOIN {reference.accounts_table} AS a ON a.account_id = f.account_id "
         f"WHERE {' AND '.join(conditions)}"
     )
 

@@ -120,7 +120,7 @@ def listing(
         "a.timezone_name, k.status, k.effective_status, k.daily_budget, k.lifetime_budget, k.is_deleted, "
         f"s.* EXCLUDE (account_id, entity_id, currency_then, name_then, days), coalesce(s.days, 0) AS days "
         "FROM known AS k FULL JOIN summed AS s ON s.account_id = k.account_id AND s.entity_id = k.id "
-        "LEFT JOIN ad_accounts AS a ON a.account_id = coalesce(k.account_id, s.account_id)"
+        f"LEFT JOIN {reference.accounts_table} AS a ON a.account_id = coalesce(k.account_id, s.account_id)"
     )
     if after is not None:
         body = f"SELECT * FROM ({body}) AS r WHERE {_after(bind, sorting, after)}"

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import Final
 
 from meta_insights_pipeline.catalog.conversions import VALUE, conversion_ratios, events
+from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.warehouse import conversion_events
+from meta_insights_pipeline.warehouse.mart_columns import KNOWN_ACCOUNTS
 from meta_insights_pipeline.warehouse.reading.statement import Readable
 
 _NUMBER_COLUMNS: Final = (VALUE, *(windows()[name].column for name in default_windows()))
@@ -49,6 +51,8 @@ class Reference:
     """By event."""
     known_zones: frozenset[str]
     """Time zones of the accounts that this DuckDB knows too."""
+    accounts_table: str = KNOWN_ACCOUNTS
+    """From which the file tells currency and time zone of an account."""
 
     def zones(self, account_ids: Iterable[str] | None) -> set[str | None]:
         """The time zones of some accounts; None for all."""
@@ -90,9 +94,16 @@ class ReferenceBook:
 
 def read_reference(snapshot: Readable) -> Reference:
     """Read it from a file."""
-    accounts = snapshot.rows("SELECT account_id, timezone_name, currency FROM ad_accounts", {})
+    (found,) = snapshot.rows(
+        "SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() AND schema_name = 'main' "
+        f"AND view_name = '{KNOWN_ACCOUNTS}'",
+        {},
+    )
+    # A file of an earlier program lacks it until the next sync.
+    table = KNOWN_ACCOUNTS if found[0] else EntityKind.AD_ACCOUNTS.value
+    accounts = snapshot.rows(f"SELECT account_id, timezone_name, currency FROM {table}", {})
     known = snapshot.rows(
-        "SELECT DISTINCT name FROM pg_timezone_names() WHERE name IN (SELECT timezone_name FROM ad_accounts)", {}
+        f"SELECT DISTINCT name FROM pg_timezone_names() WHERE name IN (SELECT timezone_name FROM {table})", {}
     )
     counted = snapshot.rows(
         f"SELECT event, action_type, value_column, count_field, value_field FROM {conversion_events.NAME} ORDER BY event",
@@ -103,4 +114,5 @@ def read_reference(snapshot: Readable) -> Reference:
         # A file of a later program may count by what this one does not know.
         {row[0]: Counted(*row) for row in counted if row[0] in events() and row[2] in _NUMBER_COLUMNS},
         frozenset(name for (name,) in known),
+        table,
     )
