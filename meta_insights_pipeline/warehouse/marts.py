@@ -205,12 +205,36 @@ def _chosen_actions(level: Level | None = None) -> str:
     within = f" WHERE i.level = {literal(level.value)}" if level else ""
     return (
         f"SELECT {_listed(f'i.{each}' for each in kept)}, e.event, e.action_type, e.is_money, "
-        f"CASE e.value_column {number} END AS number FROM {ACTIONS_TABLE} AS i JOIN ("
-        f"SELECT event, action_type, value_column, count_field AS field, false AS is_money FROM {conversion_events.NAME} "
-        "UNION ALL SELECT event, action_type, value_column, value_field, true "
-        f"FROM {conversion_events.NAME} WHERE value_field IS NOT NULL) AS e "
+        f"CASE e.value_column {number} END AS number FROM {ACTIONS_TABLE} AS i JOIN ({_event_fields()}) AS e "
         f"ON e.field = i.field AND e.action_type = i.action_type{within}"
     )
+
+
+def _event_fields() -> str:
+    """One row for each event and field by which it is counted: that of how often, and that of the money."""
+    return (
+        f"SELECT event, action_type, value_column, count_field AS field, false AS is_money FROM {conversion_events.NAME} "
+        "UNION ALL SELECT event, action_type, value_column, value_field, true "
+        f"FROM {conversion_events.NAME} WHERE value_field IS NOT NULL"
+    )
+
+
+def _withheld_actions() -> str:
+    """One row for each entity, day, event and field of it that Meta would not give; columns as in `_chosen_actions`."""
+    rows = " UNION ALL ".join(
+        f"SELECT {literal(level.value)} AS level, account_id, {level.id_field} AS entity_id, date_start, {WITHHELD} "
+        f'FROM "{facts_of(level)}" WHERE {WITHHELD} IS NOT NULL'
+        for level in Level
+    )
+    return (
+        "SELECT r.level, r.account_id, r.entity_id, r.date_start, e.event, e.action_type, e.is_money, e.field AS withheld "
+        f"FROM ({rows}) AS r JOIN ({_event_fields()}) AS e ON {_names(f'r.{WITHHELD}', 'e.field')}"
+    )
+
+
+def _names(fields: str, field: str) -> str:
+    """The condition that a list of fields, separated by commas, has a field."""
+    return f"contains(concat(',', {fields}, ','), concat(',', {field}, ','))"
 
 
 # ---- conversions ----
@@ -226,6 +250,7 @@ _KEY_TEXTS = {
 
 def _conversions() -> Mart:
     grain = ("level", "account_id", "entity_id", "date_start", "event")
+    withheld_sources = tuple(f"{facts_of(level)}.{WITHHELD}" for level in Level)
     numbers = [
         (CONVERSIONS, "number", False, "How often it happened"),
         (VALUE, "number", True, "Money that it brought"),
@@ -256,21 +281,29 @@ def _conversions() -> Mart:
             MartColumn(
                 name,
                 DECIMAL,
-                f"{text}; NULL when Meta gave none.",
-                f"max(c.{column}) FILTER ({'' if is_money else 'NOT '}c.is_money)",
-                tuple(
-                    dict.fromkeys(
-                        (f"{ACTIONS_TABLE}.{VALUE if column == 'number' else column}", f"{ACTIONS_TABLE}.field")
-                    )
+                f"{text}; NULL when Meta gave none or withheld the field.",
+                f"CASE WHEN {_is_withheld(is_money)} THEN NULL ELSE max(c.{column}) FILTER ({_of(is_money)}) END",
+                (
+                    f"{ACTIONS_TABLE}.{VALUE if column == 'number' else column}",
+                    f"{ACTIONS_TABLE}.field",
+                    *withheld_sources,
                 ),
                 "money" if is_money else "count",
                 additive=True,
             )
             for name, column, is_money, text in numbers
         ),
+        MartColumn(
+            WITHHELD,
+            "VARCHAR",
+            "Which of the fields by which the event is counted Meta would not give, separated by commas; NULL when it gave all.",
+            "string_agg(DISTINCT c.withheld, ',' ORDER BY c.withheld)",
+            withheld_sources,
+        ),
     )
     query = (
-        f"SELECT {_listed(column.select for column in columns)} FROM ({_chosen_actions()}) AS c "
+        f"SELECT {_listed(column.select for column in columns)} "
+        f"FROM ({_chosen_actions()} UNION ALL BY NAME {_withheld_actions()}) AS c "
         f"LEFT JOIN {KNOWN_ACCOUNTS} AS known "
         f"ON known.account_id = c.account_id GROUP BY {_listed(f'c.{name}' for name in grain)}"
     )
@@ -278,10 +311,18 @@ def _conversions() -> Mart:
         CONVERSIONS,
         grain,
         columns,
-        "One row a day, entity and event, each event counted by one action type; the pairs of columns are the attribution "
-        "windows. Add up rows of one level and one event only.",
+        "One row a day, entity and event that happened or that Meta withheld, each event counted by one action type; the pairs "
+        "of columns are the attribution windows. Add up rows of one level and one event only.",
         query,
     )
+
+
+def _of(is_money: bool) -> str:
+    return f"{'' if is_money else 'NOT '}c.is_money"
+
+
+def _is_withheld(is_money: bool) -> str:
+    return f"bool_or(c.withheld IS NOT NULL) FILTER ({_of(is_money)})"
 
 
 def _plain(name: str, sql_type: str, description: str, unit: str = "") -> MartColumn:
@@ -345,14 +386,22 @@ def _conversions_summary() -> Mart:
     columns = []
     for column in source.columns:
         if column.name in grain:
-            columns.append(_aggregate(CONVERSIONS, column, f'"{column.name}"'))
+            columns.append(_aggregate(CONVERSIONS, column, f'c."{column.name}"'))
         elif column.additive:
-            columns.append(_aggregate(CONVERSIONS, column, f'sum("{column.name}")', _SUM))
-    keys = _listed(f'"{name}"' for name in grain)
-    query = f"SELECT {_listed(each.select for each in columns)} FROM {CONVERSIONS} WHERE {_PERIOD} GROUP BY {keys}"
+            field = "value_field" if column.unit == "money" else "count_field"
+            unknown = f"bool_or({_names(f'c.{WITHHELD}', f'e.{field}')})"
+            summed = f'CASE WHEN {unknown} THEN NULL ELSE sum(c."{column.name}") END'
+            columns.append(_aggregate(CONVERSIONS, column, summed, _SUM))
+        elif column.name == WITHHELD:
+            columns.append(_aggregate(CONVERSIONS, column, _all_withheld(f"c.{WITHHELD}")))
+    keys = _listed(f'c."{name}"' for name in grain)
+    query = (
+        f"SELECT {_listed(each.select for each in columns)} FROM {CONVERSIONS} AS c "
+        f"JOIN {conversion_events.NAME} AS e ON e.event = c.event WHERE {_PERIOD} GROUP BY {keys}"
+    )
     description = (
-        "One row for each entity and event over the days from since to until, both inclusive. Add up rows of one level, one "
-        "event and one currency only."
+        "One row for each entity and event over the days from since to until, both inclusive; a sum is NULL when Meta withheld "
+        "the field on one of them. Add up rows of one level, one event and one currency only."
     )
     return Mart("conversions_summary", grain, tuple(columns), description, query, is_macro=True)
 
@@ -411,7 +460,6 @@ def _days(source: str, text: str) -> list[MartColumn]:
 
 
 def _freshness(source: str) -> list[MartColumn]:
-    fields = f"flatten(list(string_split({WITHHELD}, ',')) FILTER ({WITHHELD} IS NOT NULL))"
     return [
         MartColumn(
             "is_final",
@@ -432,10 +480,16 @@ def _freshness(source: str) -> list[MartColumn]:
             WITHHELD,
             "VARCHAR",
             "Names of fields that Meta would not give for some of the rows, separated by commas; NULL when it gave all.",
-            f"nullif(array_to_string(list_sort(list_distinct({fields})), ','), '')",
+            _all_withheld(WITHHELD),
             (f"{source}.{WITHHELD}",),
         ),
     ]
+
+
+def _all_withheld(column: str) -> str:
+    """The fields that the lists of some rows name."""
+    fields = f"flatten(list(string_split({column}, ',')) FILTER ({column} IS NOT NULL))"
+    return f"nullif(array_to_string(list_sort(list_distinct({fields})), ','), '')"
 
 
 def _aggregate(source: str, column: MartColumn, expression: str, sql_type: str | None = None) -> MartColumn:

@@ -292,6 +292,34 @@ def test_a_period_with_a_withheld_day_has_no_sum_and_says_which_field_lacks(shop
     assert (row["purchases"], row["cpa"], row["withheld_fields"]) == (1, 2.0, None)
 
 
+def test_conversions_of_a_withheld_day_are_unknown_and_so_is_their_sum_over_a_period(shop: Books) -> None:
+    shop.found()
+    for day, withheld in ((DAY, None), (NEXT, "actions,reach")):
+        shop.fact(CAMPAIGN, "c", day, spend=2, withheld_fields=withheld)
+        shop.action(CAMPAIGN, "c", "omni_purchase", "8.5", day, field="action_values", value_7d_click=3)
+    shop.action(CAMPAIGN, "c", "omni_purchase", 5, DAY, value_7d_click=4)
+    names = ("conversions", "conversions_7d_click", "value", "value_7d_click", "withheld_fields", "account_currency")
+    asked = f"SELECT {', '.join(names)} FROM {{}} WHERE event = 'purchase'"
+    known = (5, 4, Decimal("8.5"), 3, None, "EUR")
+    assert [tuple(row.values()) for row in shop.ask(f"{asked.format('conversions')} ORDER BY date_start")] == [
+        known,
+        (None, None, Decimal("8.5"), 3, "actions", "EUR"),
+    ]
+    row = shop.one(asked.format(f"conversions_summary({PERIOD})"))
+    assert tuple(row.values()) == (None, None, 17, 6, "actions", "EUR")
+    row = shop.one(asked.format(f"conversions_summary(DATE '{DAY}', DATE '{DAY}')"))
+    assert tuple(row.values()) == known
+
+
+def test_conversions_that_are_withheld_on_every_day_are_unknown_and_not_absent(shop: Books) -> None:
+    shop.fact(AD, "a", withheld_fields="action_values")
+    rows = {row["event"]: row for row in shop.ask(f"FROM conversions_summary({PERIOD})")}
+    assert set(rows) == {event.name for event in events().values() if event.value_field == "action_values"}
+    assert {(row["level"], row["entity_id"], row["value"], row["withheld_fields"]) for row in rows.values()} == {
+        ("ad", "a", None, "action_values")
+    }
+
+
 def test_conversions_are_those_of_the_rows_level_and_not_summed_from_below(shop: Books) -> None:
     ids: dict[str, Any] = {"campaign_id": "c", "adset_id": "s"}
     shop.fact(CAMPAIGN, "c")
@@ -543,3 +571,5 @@ def test_a_period_reaches_the_scans_below_a_summary(shop: Books) -> None:
     scans = shop.scans(f"FROM campaign_summary(DATE '{DAY}', DATE '{date(2026, 11, 7)}')")
     for table in ("campaign_insights", "insight_actions"):
         assert all("date_start" in filters for filters in scans[table]), scans
+    scans = shop.scans(f"FROM conversions_summary(DATE '{DAY}', DATE '{date(2026, 11, 7)}') WHERE level = 'campaign'")
+    assert all("date_start" in filters for filters in scans["insight_actions"]), scans
