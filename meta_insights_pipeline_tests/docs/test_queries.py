@@ -28,14 +28,16 @@ def test_spend_with_names_and_budgets_is_all_spend_even_of_campaigns_without_a_r
     with duckdb.connect() as connection:
         # A copy, in which two of the campaigns and one of the accounts are as if Meta had never told of them.
         connection.execute(f"ATTACH '{file}' AS published (READ_ONLY)")
-        for table in ("campaign_insights", "campaigns", "campaigns_history", "adsets", "ad_accounts"):
+        for table in ("campaign_insights", "campaigns", "campaigns_history", "adsets", "known_accounts"):
             connection.execute(f"CREATE TABLE {table} AS FROM published.{table}")
         connection.execute("INSERT INTO campaigns_history SELECT *, now() FROM campaigns")
         connection.execute(
             "DELETE FROM campaigns WHERE campaign_id IN "
             "(SELECT DISTINCT campaign_id FROM campaign_insights ORDER BY ALL LIMIT 2)"
         )
-        connection.execute("DELETE FROM ad_accounts WHERE account_id = (SELECT min(account_id) FROM campaign_insights)")
+        connection.execute(
+            "DELETE FROM known_accounts WHERE account_id = (SELECT min(account_id) FROM campaign_insights)"
+        )
         by_day = "count(*), sum(spend) FROM {} GROUP BY date_start, account_name, currency ORDER BY ALL"
         shown = connection.execute(f"SELECT date_start, account_name, {by_day.format(f'({query})')}").fetchall()
         expected = connection.execute(
