@@ -3,10 +3,11 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from meta_insights_pipeline.catalog.conversions import ConversionError, choices, unseen_choices
 from meta_insights_pipeline.findings import Finding, fail, not_checked, ok, warn
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
@@ -18,7 +19,7 @@ LEAST_FREE = 200_000_000
 """Bytes."""
 FREE_SHARE = 5
 """So many times the size of the warehouse should be free: a sync copies it, and it grows."""
-_INSIDE = ("rows", "last sync", "missing", "published copy")
+_INSIDE = ("rows", "last sync", "missing", "conversions", "published copy")
 
 
 def check_disk(settings: Settings, now: datetime, environment: Mapping[str, str] = os.environ) -> list[Finding]:
@@ -46,7 +47,8 @@ def _warehouse(settings: Settings, now: datetime) -> list[Finding]:
     except WarehouseError as error:
         return [fail("warehouse", str(error)), *not_checked(_INSIDE, "the warehouse cannot be used")]
     if state is None:
-        return [warn("warehouse", f"{path} is not there yet; load it with meta-insights sync.")]
+        missing = warn("warehouse", f"{path} is not there yet; load it with meta-insights sync.")
+        return [missing, _conversions(settings, frozenset())]
     if state.schema_version != SCHEMA_VERSION:
         return [_other_schema(path, state), *not_checked(_INSIDE, "the warehouse has another schema")]
     shown = f"{path}, {_bytes(path.stat().st_size)}, schema version {SCHEMA_VERSION}; can be read and written."
@@ -55,6 +57,7 @@ def _warehouse(settings: Settings, now: datetime) -> list[Finding]:
         _mode(settings, state),
         _last_sync(state, now),
         _missing(state),
+        _conversions(settings, state.action_types),
         _snapshot(settings, state, now),
     ]
 
@@ -115,6 +118,17 @@ def _missing(state: WarehouseState) -> Finding:
     elif state.deferred_days:
         remedy = f"the schedule asks for {state.deferred_days} of them again by itself; mend the cause of the others"
     return warn("missing", f"{days} of reports could not be had; {remedy}: {state.missing_example}")
+
+
+def _conversions(settings: Settings, seen: Collection[str]) -> Finding:
+    try:
+        chosen = choices(settings.conversions)
+    except ConversionError as error:
+        return fail("conversions", f"META_INSIGHTS_CONVERSIONS cannot be used: {error}")
+    unseen = unseen_choices(chosen, seen)
+    if unseen:
+        return warn("conversions", " ".join(unseen))
+    return ok("conversions", f"{len(chosen)} events, each counted by an action type that is known or has come.")
 
 
 def _snapshot(settings: Settings, state: WarehouseState, now: datetime) -> Finding:

@@ -18,7 +18,7 @@ from pathlib import Path
 import duckdb
 
 from meta_insights_pipeline.archiving import SyncArchive
-from meta_insights_pipeline.catalog.conversions import Choice, ConversionError, choices
+from meta_insights_pipeline.catalog.conversions import Choice, ConversionError, choices, unseen_choices
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.clock import Clock
 from meta_insights_pipeline.collection import (
@@ -45,7 +45,7 @@ from meta_insights_pipeline.recovery import settle
 from meta_insights_pipeline.settings import ENV_FILE, Settings, SettingsError
 from meta_insights_pipeline.warehouse.account_book import FoundAccount
 from meta_insights_pipeline.warehouse.database import Warehouse
-from meta_insights_pipeline.warehouse.drift import Drift
+from meta_insights_pipeline.warehouse.drift import Drift, seen_action_types
 from meta_insights_pipeline.warehouse.inspection import CheckFinding, TableInspection, inspect_table
 from meta_insights_pipeline.warehouse.knowledge import Knowledge, read_knowledge
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, missing_parts
@@ -322,6 +322,8 @@ class _Sync:
         read_back = partial(self._read_back, stored, found.accounts)
         with self._watch.stage("merge"):
             stored.written = self._merge(harvest, [*harvest.gaps, *later], read_back)
+        for text in stored.unseen:
+            log.warning("%s", text)
         self._archive.thin(self._started)
         MissingBook(self._settings.home).save(stored.missing)
         return stored
@@ -365,6 +367,7 @@ class _Sync:
     ) -> None:
         request, now = self._request, self._collection.clock.now()
         stored.inspections = self._inspect(connection)
+        stored.unseen = unseen_choices(self._counted_by, seen_action_types(connection))
         stored.missing = tuple(MissingPart(**asdict(gap)) for gap in missing_parts(connection))
         run = Run(
             request.run_id,
@@ -472,7 +475,7 @@ class _Sync:
                 "reconciliation": _reconciled(stored.trust.ledger.values()),
                 "drift": _sighted(stored.trust.drift, request.run_id),
                 "version_warnings": api.version_warnings,
-                "warnings": (*api.version_warnings, *entities.warnings, *self._archive.warnings),
+                "warnings": (*api.version_warnings, *stored.unseen, *entities.warnings, *self._archive.warnings),
                 "published": state != FAILED,
                 "snapshot": str(self._settings.snapshot_path),
                 "seconds": self._watch.seconds,
@@ -499,6 +502,8 @@ class _Stored:
     written: Written = field(default_factory=Written)
     inspections: Mapping[str, TableInspection] = field(default_factory=dict)
     missing: tuple[MissingPart, ...] = ()
+    unseen: tuple[str, ...] = ()
+    """Sentences on action types that were chosen and never came."""
     trust: Trust = field(default_factory=Trust)
 
 

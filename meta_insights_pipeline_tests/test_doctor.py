@@ -187,6 +187,7 @@ def test_a_healthy_installation_has_nothing_but_ok(patient: Patient) -> None:
         "rows",
         "last sync",
         "missing",
+        "conversions",
         "published copy",
         "disk",
         "Dagster home",
@@ -627,6 +628,29 @@ def test_missing_days_are_a_warning_with_an_example(patient: Patient) -> None:
     with duckdb.connect(str(patient.settings.warehouse_path)) as connection:
         connection.execute("UPDATE pipeline.missing SET kind = 'deferred'")
     assert "asks for them again by itself" in patient.findings()["missing"].message
+
+
+def test_an_action_type_that_never_came_is_a_warning_and_one_that_came_is_not(patient: Patient) -> None:
+    path = warehouse(patient.home)
+    custom, mistyped = "offsite_conversion.custom.1234", "omni_purchse"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(
+            "INSERT INTO pipeline.drift VALUES ('action_type', 'ad_insights', ?, now(), now(), 'run', '1', NULL, false)",
+            [custom],
+        )
+    patient.variables["META_INSIGHTS_CONVERSIONS"] = f"lead={custom},purchase=purchase"
+    assert patient.findings()["conversions"].status is Status.OK
+    patient.variables["META_INSIGHTS_CONVERSIONS"] = f"lead={custom},purchase={mistyped}"
+    found = patient.findings()["conversions"]
+    assert found.status is Status.WARN
+    assert f"counts purchase by {mistyped}, which has not been seen" in found.message
+    assert custom not in found.message
+
+
+def test_a_choice_that_cannot_be_used_is_a_failure_also_before_the_first_sync(tmp_path: Path) -> None:
+    found = ill(tmp_path, META_INSIGHTS_CONVERSIONS="buy=omni_purchase")["conversions"]
+    assert found.status is Status.FAIL
+    assert "'buy' is no event" in found.message
 
 
 def test_a_published_copy_that_is_gone_or_behind_is_a_warning(patient: Patient) -> None:

@@ -65,6 +65,20 @@ def test_a_sync_without_entities_knows_currencies_and_zones_of_its_accounts(tmp_
     assert [(row["run_id"], row["seen_at"] is None) for row in book] == [("run-1", False)] * 2
 
 
+def test_an_action_type_that_never_came_is_told_in_the_receipt_and_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = "purchase=omni_purchse,lead=offsite_conversion.fb_pixel_lead"
+    with live(tmp_path, META_INSIGHTS_CONVERSIONS=chosen) as home:
+        request = SyncRequest("run-1", days_of(home), reports_of_levels([Level.ACCOUNT]))
+        receipt = run_sync(home.settings, request).receipt
+    (warning,) = (text for text in receipt.warnings if "omni_purchse" in text)
+    assert "counts purchase by omni_purchse, which has not been seen: purchases are 0 until it comes." in warning
+    assert warning in caplog.messages
+    # The other type is known to this program, whether or not it came.
+    assert not any("fb_pixel_lead" in text for text in receipt.warnings)
+
+
 def test_a_refresh_of_two_small_accounts_costs_one_call_a_level_once_their_size_is_known(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         run_sync(home.settings, SyncRequest("run-1", days_of(home), builtin_reports()))

@@ -5,7 +5,7 @@ more). An event is counted by exactly one of them. The events are `data/conversi
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -75,6 +75,12 @@ def events() -> Mapping[str, Event]:
 
 
 @cache
+def known_action_types() -> frozenset[str]:
+    """The action types that this program knows to count some event."""
+    return frozenset(name for event in events().values() for name in (event.action_type, *event.overlaps))
+
+
+@cache
 def conversion_ratios() -> tuple[Ratio, ...]:
     """The metrics that are computed from conversions."""
     return (
@@ -115,6 +121,22 @@ def choices(parts: Iterable[str] = ()) -> tuple[Choice, ...]:
             )
     return tuple(
         chosen.get(event.name, Choice(event=event, action_type=event.action_type)) for event in events().values()
+    )
+
+
+def unseen_choices(chosen: Iterable[Choice], seen: Collection[str]) -> tuple[str, ...]:
+    """A sentence on each choice of an action type that nobody knows: a mistyped one counts nothing, and says nothing.
+
+    Args:
+        chosen: How events are counted.
+        seen: The action types that ever came.
+    """
+    return tuple(
+        f"META_INSIGHTS_CONVERSIONS counts {choice.event.name} by {choice.action_type}, which has not been seen: "
+        f"{choice.event.counts} are 0 until it comes. If it is mistyped, correct it; pipeline.drift names the action types that "
+        "came."
+        for choice in chosen
+        if choice.action_type not in known_action_types() and choice.action_type not in seen
     )
 
 

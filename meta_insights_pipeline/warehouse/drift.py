@@ -113,6 +113,14 @@ def read_drift(connection: duckdb.DuckDBPyConnection, since: datetime, run_id: s
     )
 
 
+def seen_action_types(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
+    """Every action type that ever came."""
+    rows = connection.execute(
+        f"SELECT DISTINCT name FROM {_BOOK} WHERE kind = {literal(DriftKind.ACTION_TYPE)}"
+    ).fetchall()
+    return frozenset(name for (name,) in rows)
+
+
 def _sightings(staged: Sequence[Staged]) -> str:
     """What no column took, as a query; empty when there is nothing."""
     lines = [

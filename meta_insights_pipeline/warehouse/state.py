@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from meta_insights_pipeline.warehouse.database import ALIAS, WarehouseError
+from meta_insights_pipeline.warehouse.drift import seen_action_types
 from meta_insights_pipeline.warehouse.schema import SCHEMA_VERSION
 from meta_insights_pipeline.warehouse.sql import literal
 
@@ -29,6 +30,8 @@ class WarehouseState:
     """Those of them that the pipeline asks for again by itself."""
     missing_example: str = ""
     """Report, account and reason of the largest missing part."""
+    action_types: frozenset[str] = frozenset()
+    """Every action type that ever came."""
 
 
 class WarehouseInUseError(WarehouseError):
@@ -94,6 +97,7 @@ def _state(connection: duckdb.DuckDBPyConnection) -> WarehouseState:
         missing_days=int(str(_one(connection, f"SELECT count(*) FROM {pipeline}.missing"))),
         deferred_days=int(str(_one(connection, f"SELECT count(*) FROM {pipeline}.missing WHERE kind = 'deferred'"))),
         missing_example="{} of act_{}, {} to {}: {}".format(*example) if example else "",
+        action_types=seen_action_types(connection),
     )
 
 
