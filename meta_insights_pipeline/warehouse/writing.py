@@ -27,7 +27,7 @@ from meta_insights_pipeline.warehouse.drift import note_drift
 from meta_insights_pipeline.warehouse.history import KEEP_ALL_DAYS, is_thinning_due, thin_history
 from meta_insights_pipeline.warehouse.merge import Gap, MergeCounts, merge_slices, record_gaps
 from meta_insights_pipeline.warehouse.publication import publish, remove_drafts
-from meta_insights_pipeline.warehouse.reconciliation import AccountDays, Moment, reconcile
+from meta_insights_pipeline.warehouse.reconciliation import AccountDays, Moment, collected_days, reconcile
 from meta_insights_pipeline.warehouse.recovered import carry_over
 from meta_insights_pipeline.warehouse.sql import literal
 from meta_insights_pipeline.warehouse.staging import Staged
@@ -92,15 +92,16 @@ def write(
         with warehouse.attached(connection):
             connection.execute("BEGIN")
             claim(connection, warehouse, source)
-            if counted_by:
-                store_choices(connection, ALIAS, counted_by)
+            counted_otherwise = bool(counted_by) and store_choices(connection, ALIAS, counted_by)
             note_accounts(connection, accounts, run_id, moment.now)
             with TemporaryDirectory(dir=warehouse.temporary, prefix="merge-") as folder:
                 whole = carry_over(connection, staged, Path(folder))
                 written.counts = merge_slices(connection, whole, run_id, Path(folder))
                 note_drift(connection, staged, run_id)
                 record_gaps(connection, gaps, run_id, moment.now)
-                reconcile(connection, _account_days(staged, gaps), moment, Path(folder))
+                # No line of the ledger shall speak of another choice than that by which everything is counted now.
+                days = collected_days(connection) if counted_otherwise else _account_days(staged, gaps)
+                reconcile(connection, days, moment, Path(folder))
             connection.execute("COMMIT")
             _thin(connection, moment.now, history_days)
             read_back(connection)

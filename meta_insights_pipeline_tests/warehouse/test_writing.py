@@ -1,11 +1,15 @@
 """A sync's writing as a whole: one transaction and atomic publication. Crashes at any point are in `proofs/test_kills.py`."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from meta_insights_pipeline.catalog.conversions import choices
+from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.warehouse.database import WarehouseError
 from meta_insights_pipeline.warehouse.merge import Gap
+from meta_insights_pipeline.warehouse.writing import write
 from meta_insights_pipeline_tests.warehouse.building import DAY, EARLY, LATE, Desk, row
 
 
@@ -93,3 +97,33 @@ def test_what_does_not_fit_into_the_memory_is_merged_with_more_of_it(
     with pytest.raises(WarehouseError, match=r"more than 8MB of memory; nothing was changed"):
         desk.write(desk.stage(rows[:5], at=LATE), memory_limits=("8MB",))
     assert desk.ask("SELECT count(*) FROM campaign_insights") == [(3000,)]
+
+
+def test_another_choice_of_action_types_has_the_ledger_compare_every_day_by_it(desk: Desk) -> None:
+    actions = [{"action_type": "omni_purchase", "value": "2"}, {"action_type": "purchase", "value": "3"}]
+    accounts = builtin_reports()[0]
+    for number, chosen in enumerate(("omni_purchase", "purchase", "purchase")):
+        day = DAY + timedelta(days=number)
+        campaigns = row(day=day, actions=actions)
+        total = {name: value for name, value in campaigns.items() if not name.startswith(("campaign", "objective"))}
+        staged = desk.stage_good(
+            desk.answer([total], since=day, until=day, report=accounts), desk.answer([campaigns], since=day, until=day)
+        )
+        write(
+            desk.warehouse,
+            desk.snapshot,
+            staged,
+            [],
+            run_id=f"run-{number}",
+            source="live",
+            counted_by=choices([f"purchase={chosen}"]),
+            publish_result=False,
+            now=LATE,
+        )
+    ledger = "SELECT date_start, account_value, level_sum, run_id FROM reconciliation WHERE metric = 'purchases' ORDER BY ALL"
+    assert desk.ask(ledger) == [
+        (DAY, 3, 3, "run-1"),
+        (DAY + timedelta(days=1), 3, 3, "run-1"),
+        # The choice is the same as before, so that only the days that were touched are compared.
+        (DAY + timedelta(days=2), 3, 3, "run-2"),
+    ]
