@@ -32,7 +32,7 @@ from meta_insights_pipeline.settings import SettingsError
 from meta_insights_pipeline.sync import NothingToCollectError, SyncOutcome, SyncRequest
 from meta_insights_pipeline.warehouse.database import WarehouseError
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
-from meta_insights_pipeline.warehouse.inspection import CHECKS
+from meta_insights_pipeline.warehouse.inspection import CHECKS, LEVEL_CHECKS
 from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table, actions_table, entity_table, fact_table
 
 GROUP = "meta_insights"
@@ -93,10 +93,17 @@ def entity_specs() -> list[dg.AssetSpec]:
     return [_spec(entity_table(kind), {"entity": kind.value}) for kind in EntityKind]
 
 
+def insights_checks_of(table: str) -> dict[str, str]:
+    """The checks of a table of insights that look at the run's rows, with their descriptions."""
+    return {**INSIGHTS_CHECKS, **({} if table == ACTIONS_TABLE else LEVEL_CHECKS)}
+
+
 def check_specs() -> list[dg.AssetCheckSpec]:
     """The checks that every table has after each sync."""
     insights_checks = [
-        (spec, {**INSIGHTS_CHECKS, **trust_checks(spec.key.to_user_string())}) for spec in insights_specs()
+        (spec, {**insights_checks_of(name), **trust_checks(name)})
+        for spec in insights_specs()
+        for name in (spec.key.to_user_string(),)
     ]
     return [
         dg.AssetCheckSpec(name, asset=spec.key, description=description)

@@ -44,7 +44,8 @@ def trust_checks(table: str) -> dict[str, str]:
         FRESH_CHECK: f"The newest day of every account was read in the last {_HOURS} hours, by the account's own clock.",
         ROWS_CHECK: (
             f"No day that is over has {FACTOR} times, or a {_ordinal(FACTOR)} of, the account's usual rows: the median of "
-            f"{USUAL_DAYS} days before. A difference of {LEAST_DIFFERENCE} rows is never unusual."
+            f"{USUAL_DAYS} days before. A difference of {LEAST_DIFFERENCE} rows is never unusual, unless an account that had "
+            "rows on each of them has none."
         ),
         **drift,
     }

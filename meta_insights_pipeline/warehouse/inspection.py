@@ -51,6 +51,9 @@ CHECKS = {
     "no_negative_metric": "No count and no money is below zero.",
     "days_inside_partition": "Every row that was written lies on a day that was asked for, and no row after today.",
 }
+"""Of every table of insights."""
+LEVEL_CHECKS = {"reach_within_impressions": "No row says that more people saw an ad than ads were shown."}
+"""Of the tables of the levels."""
 
 
 def inspect_table(
@@ -69,17 +72,20 @@ def inspect_table(
     name = f'{ALIAS}."{table.name}"'
     within = f"date_start BETWEEN {literal(since)} AND {literal(until)}"
     checked = _one(connection, f"SELECT count(*) FROM {name} WHERE {within}")
+
+    def rows_where(bad: str) -> CheckFinding:
+        query = f"SELECT {_key(table)} AS key, 1 AS n FROM {name} WHERE {within} AND ({bad})"
+        return _find(connection, query, checked)
+
+    of_levels = {} if table.name == ACTIONS_TABLE else {"reach_within_impressions": rows_where("reach > impressions")}
     return TableInspection(
         total_rows=_one(connection, f"SELECT count(*) FROM {name}"),
         days=_days(connection, table, name, within),
         preview=_preview(connection, table, name, within),
         checks={
             "key_is_unique": _unique(connection, table, name, since, until, checked),
-            "no_negative_metric": _find(
-                connection,
-                f"SELECT {_key(table)} AS key, 1 AS n FROM {name} WHERE {within} AND ({_negative(table)})",
-                checked,
-            ),
+            "no_negative_metric": rows_where(_negative(table)),
+            **of_levels,
             "days_inside_partition": _find(
                 connection,
                 f"SELECT {_key(table)} AS key, 1 AS n FROM {name} WHERE date_start > {literal(newest)} "

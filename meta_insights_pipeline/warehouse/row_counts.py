@@ -15,7 +15,7 @@ USUAL_DAYS = 14
 LEAST_DAYS = 7
 # Weekends, launches and the end of a campaign stay within a third and three times of that; a report that came half does not.
 FACTOR = 3
-# A small account may well go from five rows to none.
+# A small account may well go from twenty rows to five.
 LEAST_DIFFERENCE = 20
 _SHOWN = 20
 
@@ -40,6 +40,8 @@ def row_counts(
 ) -> dict[str, RowCounts]:
     """Compare the rows of each day that is over with the account's median of the days before.
 
+    An account that had rows on each of these days and has none is told whatever its size.
+
     Args:
         connection: With the warehouse attached.
         last_closed: The newest day that is over, by account id.
@@ -54,13 +56,16 @@ def row_counts(
     before = f"RANGE BETWEEN INTERVAL {USUAL_DAYS} DAYS PRECEDING AND INTERVAL 1 DAY PRECEDING"
     judged = (
         "SELECT report, account_id, date_start, row_count, median(row_count) OVER earlier AS usual, "
-        "count(*) OVER earlier AS days "
+        "min(row_count) OVER earlier AS least, count(*) OVER earlier AS days "
         f"FROM {ALIAS}.pipeline.coverage JOIN (FROM (VALUES {accounts}) AS v(account_id, last_closed)) USING (account_id) "
         f"WHERE report IN ({names}) AND date_start <= last_closed "
         f"AND date_start BETWEEN {literal(since - timedelta(days=USUAL_DAYS))} AND {literal(until)} "
         f"WINDOW earlier AS (PARTITION BY report, account_id ORDER BY date_start {before})"
     )
-    unusual = f"(row_count > usual * {FACTOR} OR row_count * {FACTOR} < usual) AND abs(row_count - usual) > {LEAST_DIFFERENCE}"
+    unusual = (
+        f"((row_count > usual * {FACTOR} OR row_count * {FACTOR} < usual) AND abs(row_count - usual) > {LEAST_DIFFERENCE} "
+        "OR row_count = 0 AND least > 0)"
+    )
     text = "format('{} of act_{} has {} rows; {:.0f} are usual.', date_start, account_id, row_count, usual)"
     rows = connection.execute(
         f"SELECT report, count(*), count(*) FILTER ({unusual}), "

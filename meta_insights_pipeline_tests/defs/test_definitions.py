@@ -8,7 +8,7 @@ import yaml
 from dagster_duckdb import DuckDBResource
 
 from meta_insights_pipeline.definitions import defs
-from meta_insights_pipeline.defs.assets import INSIGHTS_CHECKS
+from meta_insights_pipeline.defs.assets import insights_checks_of
 from meta_insights_pipeline.defs.trust_checks import trust_checks
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
 
@@ -61,7 +61,7 @@ def test_every_asset_has_every_check() -> None:
         for checks_definition in defs().resolve_asset_graph().assets_defs
         for spec in checks_definition.check_specs
     }
-    expected = {(asset, check) for asset in INSIGHTS for check in (*INSIGHTS_CHECKS, *trust_checks(asset))}
+    expected = {(asset, check) for asset in INSIGHTS for check in (*insights_checks_of(asset), *trust_checks(asset))}
     assert checks == expected | {(asset, check) for asset in ENTITIES for check in ENTITY_CHECKS}
 
 

@@ -59,6 +59,7 @@ from meta_insights_pipeline.simulator.faults import ACTIONS, FaultRule
 from meta_insights_pipeline.simulator.query import RETENTION_MONTHS
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
 from meta_insights_pipeline.warehouse.history import KEEP_ALL_DAYS
+from meta_insights_pipeline.warehouse.inspection import LEVEL_CHECKS
 from meta_insights_pipeline.warehouse.schema import tables
 from meta_insights_pipeline.warehouse.staging import BYTES_AT_ONCE
 from meta_insights_pipeline_tests.check_docs import ROOT, section, table_rows
@@ -169,6 +170,7 @@ def test_everything_that_dagster_shows_is_described() -> None:
         *(sensor.name for sensor in repository.sensor_defs),
         *repository.get_top_level_resources(),
         *INSIGHTS_CHECKS,
+        *LEVEL_CHECKS,
         *ENTITY_CHECKS,
         *SyncConfig.model_fields,
     }

@@ -53,9 +53,16 @@ def test_without_a_week_of_days_before_nothing_is_usual(desk: Desk) -> None:
     assert look(desk, {"1": last}, last, last) == RowCounts(0, 0, ())
 
 
-def test_a_small_account_may_go_down_to_nothing(desk: Desk) -> None:
-    last = fill(desk, [20] * 8 + [0])
-    assert look(desk, {"1": last}, last, last).unusual == 0
+def test_a_small_account_may_vary(desk: Desk) -> None:
+    last = fill(desk, [20] * 8 + [1, 20, 1, 0, 2, 0, 15])
+    assert look(desk, {"1": last}, last - timedelta(days=6), last - timedelta(days=4)).unusual == 0
+    # It has had no row before, so that none is nothing new.
+    assert look(desk, {"1": last}, last - timedelta(days=2), last).unusual == 0
+
+
+def test_an_account_that_had_rows_every_day_and_has_none_is_told_however_small_it_is(desk: Desk) -> None:
+    last = fill(desk, [1] * 8 + [0])
+    assert look(desk, {"1": last}, last, last) == RowCounts(1, 1, ("2026-11-09 of act_1 has 0 rows; 1 are usual.",))
 
 
 def test_each_account_has_its_own_usual(desk: Desk) -> None:
