@@ -53,9 +53,7 @@ def note_thinned(connection: duckdb.DuckDBPyConnection, now: datetime, horizon: 
         now: The moment (UTC) of the thinning.
         horizon: The beginning of the first day that is whole.
     """
-    row = connection.execute(
-        f"SELECT greatest(max(thinned_before), {literal(horizon)}) FROM {_NOTE}"
-    ).fetchone()
+    row = connection.execute(f"SELECT greatest(max(thinned_before), {literal(horizon)}) FROM {_NOTE}").fetchone()
     before = row[0].replace(tzinfo=UTC) if row else horizon
     connection.execute(f"DELETE FROM {_NOTE}")
     connection.execute(f"INSERT INTO {_NOTE} (thinned_at, thinned_before) VALUES ({literal(now)}, {literal(before)})")

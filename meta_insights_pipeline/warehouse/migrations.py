@@ -62,7 +62,7 @@ def _to_5(database: str) -> list[str]:
     Until then versions were thinned up to the very moment a week ago, so the day of that moment counts as thinned too.
     """
     book = f'"{database}".pipeline.history_thinning'
-    exists = f'CREATE TABLE IF NOT EXISTS {book} (thinned_at TIMESTAMP NOT NULL)'
+    exists = f"CREATE TABLE IF NOT EXISTS {book} (thinned_at TIMESTAMP NOT NULL)"
     return [
         # The book came with version 2, whose own step leaves what is wholly new to the schema's statements.
         exists,
