@@ -10,7 +10,6 @@ import pytest
 
 from meta_insights_pipeline import recovery
 from meta_insights_pipeline.catalog.levels import Level
-from meta_insights_pipeline.recovery import contiguous
 from meta_insights_pipeline.warehouse.database import Warehouse
 from meta_insights_pipeline.warehouse.reconciliation import Status
 from meta_insights_pipeline_tests.comparison import assert_equals_truth
@@ -140,6 +139,7 @@ def test_what_still_moves_between_two_readings_is_left_open_and_is_no_alarm(home
     assert "when the day still changed" in row["details"]
     assert outcome.receipt.reconciliation.incomplete > 0
     assert outcome.receipt.reconciliation.unexplained == 0
+    assert outcome.trust.ledger["ad_insights"].read_apart.count == 0, "today still moves"
     # The next sync reads both again anyway.
     home.sync(days)
     assert home.rows("FROM reconciliation WHERE status <> 'equal'") == []
@@ -156,6 +156,38 @@ def test_a_second_reading_is_made_for_as_many_accounts_as_the_calls_allow(
     assert home.calls(outcome) == {**ORDINARY, "insights_page": 12}
     found = sorted((home.explanations()[home.account(place), "ad"] - {None} for place in (0, 1)), key=str)
     assert found == [{"read_apart"}, {"restated_between_calls"}]
+    waiting = {row["details"] for row in home.rows("FROM reconciliation WHERE explanation = 'read_apart'")}
+    assert all(
+        text.endswith("Not read again yet, since a sync spends 4 calls on that at most; the next sync goes on.")
+        for text in waiting
+    )
+
+
+def test_a_large_account_is_read_again_day_by_day_and_later_syncs_of_other_days_go_on(
+    home: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The four levels of a day take four calls, so that not even one account day is within the limit.
+    monkeypatch.setattr(recovery, "ASK_AGAIN_CALLS", 3)
+    days, newest = home.days(2, 3), home.days(0, 1)
+    # Too much, so that no row is searched for.
+    home.simulator.change = add_spend("ad", "1.50", home.world.graph(home.account()).ads.ids[0])
+    home.sync(newest)
+    outcome = home.sync(days)
+    assert home.calls(outcome)["insights_page"] == 8 + 4
+    unread = (
+        "FROM reconciliation WHERE explanation = 'read_apart' AND date_start < DATE '2026-11-20' ORDER BY date_start"
+    )
+    assert len(home.rows(unread)) == 2
+    for left in (1, 0):
+        outcome = home.sync(newest)
+        assert home.calls(outcome)["insights_page"] == 8 + 4
+        assert [row["details"].count("Not read again yet") for row in home.rows(unread)] == [1] * left
+        assert outcome.trust.ledger["ad_insights"].read_apart.count == left, "days that are over are told"
+    asked = home.rows(
+        "FROM reconciliation WHERE explanation = 'unexplained' AND date_start < DATE '2026-11-20' "
+        "AND asked_again_at IS NOT NULL"
+    )
+    assert [row["residual"] for row in asked] == [Decimal("-1.50")] * 3
 
 
 # ---- deleted ads ----
@@ -297,7 +329,7 @@ def test_a_field_that_meta_withholds_explains_its_own_metric_and_no_other(home: 
     for row in lines:
         assert row["account_value"] > 0
         assert (row["level_sum"], row["residual"]) == (None, None)
-        assert row["details"] == "Meta does not give spend in campaign_insights."
+        assert row["details"] == "Meta does not give spend in campaign_insights (2 of 2 rows lack it)."
 
 
 def test_a_level_that_could_not_be_collected_is_incomplete_with_the_reason(home: Bench) -> None:
@@ -335,12 +367,18 @@ def test_a_residual_that_nothing_explains_is_unexplained_with_all_its_numbers(ho
     assert row["asked_again_at"] is not None
     adset = home.world.graph(home.account()).adsets.ids[0]
     assert row["details"].endswith(f"It lies in ad set {adset} (1.5).")
-    (line,) = outcome.trust.ledger["ad_insights"].lines
+    (line,) = outcome.trust.ledger["ad_insights"].unexplained.lines
     assert (line.account_id, line.metric, line.residual) == (home.account(), "spend", Decimal("1.50"))
     assert outcome.receipt.reconciliation.unexplained == 1
     assert "1 residuals are unexplained" in outcome.receipt.as_text()
     # The sync did what it was asked to do.
     assert outcome.complete
+    # It stays in sight when two days later the schedule asks for other days, which add up.
+    home.simulator.change = None
+    home.pass_time(timedelta(days=2))
+    later = home.sync(home.days(-2, 2))
+    assert later.receipt.reconciliation.unexplained == 0
+    assert [one.residual for one in later.trust.ledger["ad_insights"].unexplained.lines] == [Decimal("1.50")]
 
 
 def test_too_much_is_a_residual_too_and_nothing_is_searched_for(home: Bench) -> None:
@@ -351,13 +389,3 @@ def test_too_much_is_a_residual_too_and_nothing_is_searched_for(home: Bench) -> 
     assert (row["explanation"], row["residual"]) == ("unexplained", Decimal(-2))
     # Days that no longer change are not read again, and no row can be lacking.
     assert home.calls(outcome)["insights_page"] == ORDINARY["insights_page"]
-
-
-def test_days_become_ranges_without_holes() -> None:
-    first = NOW.date()
-    days = [first + timedelta(days=n) for n in (0, 1, 5, 3, 6)]
-    assert [(part.since, part.until) for part in contiguous(days)] == [
-        (first, first + timedelta(days=1)),
-        (first + timedelta(days=3), first + timedelta(days=3)),
-        (first + timedelta(days=5), first + timedelta(days=6)),
-    ]

@@ -6,10 +6,11 @@ each report was read, what Meta withheld, what is missing, which rows were recov
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 
@@ -37,14 +38,23 @@ COMPARED_LEVELS = (Level.CAMPAIGN, Level.ADSET, Level.AD)
 FINAL_AFTER = timedelta(days=30, hours=12)
 # Meta is asked about the same residual of the same account day again after so long; as for anything else that it refused.
 LOOK_AGAIN_AFTER = timedelta(hours=6)
+# For so long a day is kept in sight after it: syncs go on with what was left open, and what nothing explains fails the check.
+# Meta itself restates a day for 28 days.
+WATCHED_FOR = timedelta(days=28)
 # Account days that are compared at a time, so that the memory does not grow with their number.
 _ACCOUNT_DAYS_AT_ONCE = 500
 _LEDGER = f"{ALIAS}.{RECONCILIATION}"
 _BOOKS = f"{ALIAS}.pipeline"
 _REPORT_DAY = "account_id, date_start, report"
 _TOUCHED = "ledger_touched"
+# What a row of any entity that delivered has; conversions are no sign of a row that is not there.
+_OF_EVERY_ROW = ("spend", "impressions", "clicks")
 _IDS_SHOWN = 5
 _LINES_SHOWN = 20
+# Spend before clicks, and these before conversions: of what is shown, that is what a person looks for.
+_NEWEST_FIRST = (
+    "date_start DESC, account_id, list_position(['spend', 'impressions', 'clicks'], metric) NULLS LAST, metric"
+)
 
 
 class Status(StrEnum):
@@ -66,7 +76,7 @@ class Explanation(StrEnum):
     RESTATED_BETWEEN_CALLS = "restated_between_calls"
     """Asked for again, one right after the other, both sides are equal."""
     WITHHELD_BY_META = "withheld_by_meta"
-    """Meta does not give the field for some rows."""
+    """Meta does not give the field for some rows, and nothing else tells that rows are lacking."""
     NOT_COLLECTED = "not_collected"
     """A report of the day is missing."""
     READ_APART = "read_apart"
@@ -103,7 +113,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """One residual that nothing explains."""
+    """One residual that nothing explains, or whose sides were read apart."""
 
     account_id: str
     day: date
@@ -114,21 +124,37 @@ class LedgerLine:
     currency: str | None
     """None for counts."""
     details: str
+    days_ago: int
+    """How long ago the day was, by the account's own clock."""
+    compared_at: datetime
+    """When (UTC) both sides were last compared."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Residuals that are to be told."""
+
+    count: int = 0
+    lines: tuple[LedgerLine, ...] = ()
+    """The newest days first, spend before all others; not all when there are many."""
 
 
 @dataclass(frozen=True)
 class LedgerFinding:
-    """What a run's comparisons of one level came to."""
+    """What a run's comparisons of one level came to, and what is open of the level whichever run compared it."""
 
     counts: Mapping[Status, int]
-    lines: tuple[LedgerLine, ...]
-    """The unexplained ones, newest days first; not all when there are many."""
-    unexplained_elsewhere: int
-    """Unexplained residuals of account days that the run did not touch."""
+    """Of the run's own comparisons."""
+    unexplained: Open
+    """Of the run's days, and of the last 28 days."""
+    read_apart: Open
+    """Of the same days, as far as they are over in their account: both sides differ, and were never read together."""
+    unexplained_before: int
+    """Unexplained residuals of all other days."""
 
     @property
     def compared(self) -> int:
-        """All comparisons."""
+        """All comparisons of the run."""
         return sum(self.counts.values())
 
 
@@ -199,9 +225,10 @@ def residuals(
     now: datetime,
     asked_again_at: datetime | None = None,
 ) -> list[Residual]:
-    """The residuals of a run that nothing explains yet, the largest first.
+    """The residuals that a run has to look into, the largest first: its own, and of the last 28 days what others left.
 
-    Left out are those that Meta was asked about a few hours ago and that are still the same.
+    Others leave what was never read together, or not asked about to the end. Left out is what Meta was asked about a few hours
+    ago and that is still the same.
 
     Args:
         connection: With the warehouse attached.
@@ -211,6 +238,11 @@ def residuals(
         now: The moment (UTC).
         asked_again_at: What this run has asked about itself, at that moment, is not left out.
     """
+    watched = (now - WATCHED_FOR).date()
+    left = (
+        f"d.date_start >= {literal(watched)} "
+        f"AND (explanation = {literal(Explanation.READ_APART.value)} OR asked_again_at IS NULL)"
+    )
     asked = f"asked_again_at IS NULL OR asked_again_at <= {literal(now - LOOK_AGAIN_AFTER)}"
     if asked_again_at is not None:
         asked += f" OR asked_again_at = {literal(asked_again_at)}"
@@ -220,7 +252,9 @@ def residuals(
         f"bool_and({_is_final('c.collected_at')}) FROM {_LEDGER} AS d "
         f"JOIN {ALIAS}.pipeline.coverage AS c ON {_same_day('c')} "
         "AND c.report IN ('account_insights', d.level || '_insights') "
-        f"WHERE {_of_run(run_id, since, until)} AND residual <> 0 AND explanation IN ({_texts(_OPEN)}) AND ({asked}) "
+        f"WHERE (({_of_run(run_id, since, until)}) OR ({left})) AND residual <> 0 AND explanation IN ({_texts(_OPEN)}) "
+        # A plain bound lets DuckDB skip every block of earlier days.
+        f"AND d.date_start >= {literal(min(since, watched))} AND ({asked}) "
         "GROUP BY d.account_id, d.date_start, d.level ORDER BY share DESC, d.account_id, d.date_start, d.level"
     ).fetchall()
     return [
@@ -229,38 +263,79 @@ def residuals(
     ]
 
 
-def findings(connection: duckdb.DuckDBPyConnection, run_id: str, since: date, until: date) -> dict[str, LedgerFinding]:
-    """What a run's comparisons of some days came to, by table of the level; levels that were not compared are left out."""
-    mine, unexplained = _of_run(run_id, since, until), f"d.status = {literal(Status.UNEXPLAINED.value)}"
+def findings(
+    connection: duckdb.DuckDBPyConnection,
+    run_id: str,
+    since: date,
+    until: date,
+    now: datetime,
+    todays: Mapping[str, date] = MappingProxyType({}),
+) -> dict[str, LedgerFinding]:
+    """What a run's comparisons of some days came to, by table of the level; levels that were not compared are left out.
+
+    A residual does not go by itself when the schedule's days have passed it: those of the last 28 days are told by every run.
+
+    Args:
+        connection: With the warehouse attached.
+        run_id: The run.
+        since: Its first day.
+        until: Its last day.
+        now: The moment (UTC).
+        todays: The accounts' own today; of others a day is over once it is over everywhere.
+    """
+    mine, told = _of_run(run_id, since, until), f"d.date_start >= {literal((now - WATCHED_FOR).date())}"
     counts: dict[str, dict[Status, int]] = {}
     for level, status, count in connection.execute(
         f"SELECT level, status, count(*) FROM {_LEDGER} AS d WHERE {mine} GROUP BY ALL"
     ).fetchall():
         counts.setdefault(level, dict.fromkeys(Status, 0))[Status(status)] = count
-    unexplained_at_all = dict(
-        connection.execute(f"SELECT level, count(*) FROM {_LEDGER} AS d WHERE {unexplained} GROUP BY level").fetchall()
+    unexplained = f"d.status = {literal(Status.UNEXPLAINED.value)}"
+    before = dict(
+        connection.execute(
+            f"SELECT level, count(*) FROM {_LEDGER} AS d WHERE {unexplained} AND NOT ({mine}) AND NOT ({told}) GROUP BY level"
+        ).fetchall()
     )
-    lines: dict[str, list[LedgerLine]] = {}
-    for level, *values in connection.execute(
-        "SELECT level, account_id, date_start, metric, account_value, level_sum, residual, account_currency, "
-        f"coalesce(details, '') FROM {_LEDGER} AS d WHERE {mine} AND {unexplained} "
-        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY date_start DESC, account_id, metric) <= {_LINES_SHOWN} "
-        "ORDER BY date_start DESC, account_id, metric"
-    ).fetchall():
-        lines.setdefault(level, []).append(LedgerLine(*values))
+    apart = f"d.explanation = {literal(Explanation.READ_APART.value)} AND d.residual <> 0"
+    days = f"d.date_start >= {literal(min(since, (now - WATCHED_FOR).date()))} AND (({mine}) OR {told})"
+    found = {
+        status: _open(connection, f"{days} AND {condition}", now, todays)
+        for status, condition in ((Status.UNEXPLAINED, unexplained), (Status.INCOMPLETE, f"{apart} AND is_over"))
+    }
     return {
         report_name(level): LedgerFinding(
             counts[level],
-            tuple(lines.get(level, ())),
-            unexplained_at_all.get(level, 0) - counts[level][Status.UNEXPLAINED],
+            found[Status.UNEXPLAINED].get(level, Open()),
+            found[Status.INCOMPLETE].get(level, Open()),
+            before.get(level, 0),
         )
         for level in COMPARED_LEVELS
         if level in counts
     }
 
 
+def _open(
+    connection: duckdb.DuckDBPyConnection, condition: str, now: datetime, todays: Mapping[str, date]
+) -> dict[str, Open]:
+    """Lines of the ledger `d` on a condition, by level; `is_over` is whether the account's day is."""
+    lines = ", ".join(f"({literal(account)}, {literal(day)})" for account, day in todays.items())
+    known = f"(VALUES {lines})" if lines else "(SELECT NULL::VARCHAR, NULL::DATE LIMIT 0)"
+    # Nowhere on Earth does a day end later than twelve hours after it ended in UTC.
+    everywhere = (now - timedelta(hours=12)).date()
+    found: dict[str, tuple[int, list[LedgerLine]]] = {}
+    for level, count, *values in connection.execute(
+        f"WITH d AS (SELECT r.*, coalesce(t.today, {literal(everywhere)}) AS own_day, date_start < own_day AS is_over "
+        f"FROM {_LEDGER} AS r LEFT JOIN {known} AS t(account_id, today) USING (account_id)) "
+        "SELECT level, count(*) OVER (PARTITION BY level), account_id, date_start, metric, account_value, level_sum, residual, "
+        f"account_currency, coalesce(details, ''), greatest(0, own_day - date_start), checked_at FROM d WHERE {condition} "
+        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY {_NEWEST_FIRST}) <= {_LINES_SHOWN} ORDER BY {_NEWEST_FIRST}"
+    ).fetchall():
+        values[-1] = values[-1].replace(tzinfo=UTC)
+        found.setdefault(level, (count, []))[1].append(LedgerLine(*values))
+    return {level: Open(count, tuple(some)) for level, (count, some) in found.items()}
+
+
 def add_notes(connection: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> None:
-    """Add to the details of what nothing explains; inside the caller's transaction."""
+    """Add to the details of what nothing explains yet what they do not say already."""
     if not notes:
         return
     lines = ", ".join(
@@ -270,11 +345,12 @@ def add_notes(connection: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> N
     )
     since, until = min(one.day for one in notes), max(one.day for one in notes)
     connection.execute(
-        f"UPDATE {_LEDGER} AS d SET details = concat_ws(' ', d.details, nullif(n.text, '')), "
+        f"UPDATE {_LEDGER} AS d SET details = CASE WHEN contains(d.details, n.text) THEN d.details "
+        "ELSE concat_ws(' ', d.details, nullif(n.text, '')) END, "
         "asked_again_at = CASE WHEN n.finished THEN d.asked_again_at END "
         f"FROM (VALUES {lines}) AS n(account_id, date_start, level, metric, text, finished) "
         f"WHERE {_same_day('n')} AND d.level = n.level AND d.metric = n.metric "
-        f"AND d.explanation = {literal(Explanation.UNEXPLAINED.value)} "
+        f"AND d.explanation IN ({_texts(_OPEN)}) "
         f"AND d.date_start BETWEEN {literal(since)} AND {literal(until)}"
     )
 
@@ -366,7 +442,8 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
     """
     values = (
         "SELECT d.* EXCLUDE (level_sum), m.field, m.is_money, s.* EXCLUDE (account_id, date_start, level), "
-        f"{_is_withheld('account_fields')} AS account_withheld, {_is_withheld('level_fields')} AS level_withheld, "
+        f"{_rows_lacking('account_fields')} > 0 AS account_withheld, {_rows_lacking('level_fields')} AS rows_lacking, "
+        "rows_lacking = level_rows AS level_withheld, "
         f"{_side('account')} AS account_value, {_side('level')} AS level_sum "
         f"FROM ({_stacked_values(days, metrics, recovered)}) AS d JOIN ({_stacked_sides(days)}) AS s "
         f"ON {_same_day('s')} AND s.level = d.level JOIN {metrics_table(metrics)} AS m ON m.metric = d.metric"
@@ -374,10 +451,13 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
     return (
         "SELECT d.*, d.account_value - d.level_sum AS residual, old.explanation AS old_explanation, "
         "old.residual AS old_residual, old.residual_before AS old_before, old.details AS old_details, "
-        "old.asked_again_at AS old_asked_at, old.run_id AS old_run_id, "
+        "old.asked_again_at AS old_asked_at, "
         "coalesce(old.residual = d.account_value - d.level_sum, false) AS same_as_before, "
         "bool_and(old.account_value IS NOT DISTINCT FROM d.account_value AND old.level_sum IS NOT DISTINCT FROM d.level_sum) "
         "OVER (PARTITION BY d.account_id, d.date_start, d.level) AS stands_still, "
+        # Of a row that is not there every count is lacking, also those that Meta gives.
+        f"coalesce(bool_or(d.metric IN ({_texts(_OF_EVERY_ROW)}) AND rows_lacking = 0 AND d.account_value > d.level_sum) "
+        "OVER (PARTITION BY d.account_id, d.date_start, d.level), false) AS lacks_rows, "
         f"{_is_final('account_at')} AND {_is_final('level_at')} AS final FROM ({values}) AS d"
     )
 
@@ -385,13 +465,13 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
 def _stacked_sides(days: DaysTable) -> str:
     """What is known of both reports of each comparison; those of which neither rows nor a gap of the level are known are out."""
     account = literal(report_name(Level.ACCOUNT))
-    names = ("collected_at", "reason", "entity_id", "currency", "withheld")
+    names = ("collected_at", "reason", "entity_id", "currency", "row_count", "withheld")
     books = " UNION ALL ".join(
         f"SELECT r.account_id, r.date_start, r.report, {', '.join(f'r.{name}' if name == own else 'NULL' for name in names)} "
         f"FROM {book} AS r WHERE {days.bounds}"
         for book, own in ((f"{_BOOKS}.coverage", "collected_at"), (f"{_BOOKS}.missing", "reason"), (BOOK, "entity_id"))
     )
-    facts = "SELECT account_id, date_start, level || '_insights', NULL, NULL, NULL, currency, withheld FROM facts"
+    facts = "SELECT account_id, date_start, level || '_insights', NULL, NULL, NULL, currency, row_count, withheld FROM facts"
     known = (
         f"SELECT r.* FROM ({books}) AS r({_REPORT_DAY}, {', '.join(names)}) JOIN {days.name} AS b ON {days.same} "
         f"UNION ALL {facts}"
@@ -402,6 +482,7 @@ def _stacked_sides(days: DaysTable) -> str:
         "max(collected_at) FILTER (of_account) AS account_at, max(collected_at) FILTER (NOT of_account) AS level_at, "
         "any_value(reason) FILTER (of_account) AS account_gap, any_value(reason) FILTER (NOT of_account) AS level_gap, "
         "any_value(withheld) FILTER (of_account) AS account_fields, any_value(withheld) FILTER (NOT of_account) AS level_fields, "
+        "any_value(row_count) FILTER (NOT of_account) AS level_rows, "
         "coalesce(any_value(currency) FILTER (of_account), any_value(currency)) AS currency, "
         "list_sort(list(entity_id) FILTER (entity_id IS NOT NULL AND NOT of_account)) AS ids "
         f"FROM (SELECT *, report = {account} AS of_account, "
@@ -441,14 +522,19 @@ def _same_day(table: str) -> str:
     return f"{table}.account_id = d.account_id AND {table}.date_start = d.date_start"
 
 
-def _is_withheld(fields: str) -> str:
-    return f"coalesce(list_contains(string_split({fields}, ','), m.field), false)"
+def _rows_lacking(fields: str) -> str:
+    """How many rows of a side lack the field of the metric."""
+    lack = "list_contains(string_split(e.key, ','), m.field)"
+    entries = f"map_entries({fields})"
+    return f"coalesce(list_sum(list_transform({entries}, lambda e: CASE WHEN {lack} THEN e.value ELSE 0 END)), 0)"
 
 
 def _side(side: str) -> str:
-    """A sum: NULL when the side was not collected or its field is withheld as a whole; no row at all is no delivery, and 0."""
+    """A sum: NULL when the side was not collected or all of its rows lack the field; no row at all is no delivery, and 0."""
     value = f"d.{side}_sum"
-    return f"CASE WHEN s.{side}_at IS NULL OR {side}_withheld THEN {value} ELSE coalesce({value}, 0) END"
+    return (
+        f"CASE WHEN s.{side}_at IS NULL OR coalesce({side}_withheld, false) THEN {value} ELSE coalesce({value}, 0) END"
+    )
 
 
 def _is_final(collected_at: str) -> str:
@@ -459,23 +545,22 @@ def _is_final(collected_at: str) -> str:
 def _verdict(moment: Moment) -> str:
     """What explains a comparison; NULL when there is nothing to explain. Only what is proven counts."""
     asked = literal(moment.asked_again_at)
-    this_run = f"old_run_id = {literal(moment.run_id)}"
     read_again = f"(account_at >= {asked} AND level_at >= {asked})"
     was_different = f"(old_residual <> 0 OR old_explanation = {literal(Explanation.RESTATED_BETWEEN_CALLS.value)})"
     rules = (
         ("account_at IS NULL OR level_at IS NULL", Explanation.NOT_COLLECTED),
-        ("(account_withheld OR level_withheld) AND residual IS DISTINCT FROM 0", Explanation.WITHHELD_BY_META),
+        ("(account_withheld OR rows_lacking > 0) AND residual IS NULL", Explanation.WITHHELD_BY_META),
+        # A value that is not given makes no sum too large, and does not hide rows that other counts tell of.
+        ("rows_lacking > 0 AND residual > 0 AND NOT lacks_rows", Explanation.WITHHELD_BY_META),
         ("residual = 0 AND recovered <> 0", Explanation.DELETED_ADS_RECOVERED),
-        (f"residual = 0 AND {read_again} AND {this_run} AND {was_different}", Explanation.RESTATED_BETWEEN_CALLS),
+        (f"residual = 0 AND {read_again} AND {was_different}", Explanation.RESTATED_BETWEEN_CALLS),
         ("residual = 0", None),
         ("account_gap IS NOT NULL OR level_gap IS NOT NULL", Explanation.NOT_COLLECTED),
         ("final", Explanation.UNEXPLAINED),
         (f"same_as_before AND old_explanation = {literal(Explanation.UNEXPLAINED.value)}", Explanation.UNEXPLAINED),
-        # No number of the day has moved since the first reading, so that no restatement can lie between the two sides.
-        (
-            f"stands_still AND {read_again} AND {this_run} AND {str(not moment.concludes).lower()}",
-            Explanation.UNEXPLAINED,
-        ),
+        # No number of the day has moved since the reading before, whichever run made it, so that no restatement can lie between
+        # the two sides.
+        (f"stands_still AND {read_again} AND {str(not moment.concludes).lower()}", Explanation.UNEXPLAINED),
     )
     cases = " ".join(f"WHEN {condition} THEN {literal(found and found.value)}" for condition, found in rules)
     return f"CASE {cases} ELSE {literal(Explanation.READ_APART.value)} END"
@@ -484,6 +569,9 @@ def _verdict(moment: Moment) -> str:
 def _details(moment: Moment) -> str:
     """A sentence on each verdict."""
     asked = literal(moment.asked_again_at)
+    lacking = "concat(report, ' (', rows_lacking, ' of ', level_rows, ' rows lack it)')"
+    # Said beside what it does not explain.
+    also = f"CASE WHEN rows_lacking > 0 THEN concat(' Meta does not give ', field, ' in ', {lacking}, '.') END"
     kept = f"same_as_before AND old_explanation = verdict AND ({asked} IS NULL OR old_asked_at = {asked})"
     texts = {
         Explanation.NOT_COLLECTED: (
@@ -495,7 +583,7 @@ def _details(moment: Moment) -> str:
         ),
         Explanation.WITHHELD_BY_META: (
             "concat('Meta does not give ', field, ' in ', concat_ws(' and ', "
-            "CASE WHEN account_withheld THEN 'account_insights' END, CASE WHEN level_withheld THEN report END), '.')"
+            f"CASE WHEN account_withheld THEN 'account_insights' END, CASE WHEN rows_lacking > 0 THEN {lacking} END), '.')"
         ),
         Explanation.DELETED_ADS_RECOVERED: (
             "concat('No report listed them, so they were asked for by themselves: ', "
@@ -505,12 +593,12 @@ def _details(moment: Moment) -> str:
         Explanation.RESTATED_BETWEEN_CALLS: (f"concat('Asked for again at ', {_time(asked)}, ', both are equal.')"),
         Explanation.READ_APART: (
             f"concat('account_insights was read at ', {_time('account_at')}, ' and ', report, ' at ', {_time('level_at')}, "
-            "', when the day still changed.')"
+            f"', when the day still changed.', {also})"
         ),
         Explanation.UNEXPLAINED: (
             f"CASE WHEN {kept} THEN old_details "
-            "WHEN final THEN 'Both were read when Meta no longer changed the day.' "
-            f"ELSE concat('Asked for again at ', {_time('account_at')}, ', both were the same.') END"
+            f"WHEN final THEN concat('Both were read when Meta no longer changed the day.', {also}) "
+            f"ELSE concat('Asked for again at ', {_time('account_at')}, ', both were the same.', {also}) END"
         ),
     }
     return f"CASE {_cases('verdict', texts, quoted=False)} END"
