@@ -7,10 +7,12 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
+from meta_insights_pipeline.budgets import open_budget
 from meta_insights_pipeline.catalog.limits import Severity, earliest_day, request_problems
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.clock import Clock, SystemClock
@@ -45,6 +47,19 @@ from meta_insights_pipeline.state import State
 
 log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True)
+class Handed:
+    """Accounts that were found for a sync which begins in a moment in this process, and what finding them took."""
+
+    wanted: tuple[str, ...]
+    found: FoundAccounts
+    calls: Mapping[str, int]
+    """By kind."""
+
+
+_handed: ContextVar[Handed | None] = ContextVar("handed", default=None)
+
 _STATUS = "status"
 _REFUSAL = "refusal"
 
@@ -72,14 +87,17 @@ def open_collection(settings: Settings, run_id: str, clock: Clock | None = None)
         clock: The time; the machine's own when left out.
 
     Raises:
-        SettingsError: Live mode without a token.
+        SettingsError: Live mode without a token, or a shared book of budgets that cannot be opened.
     """
     clock = clock or SystemClock()
     settings.home.mkdir(parents=True, exist_ok=True)
     state = State(settings.state_path)
     try:
-        budget = Budget(state, clock, namespace=settings.graph_api_url)
-        with open_graph_api(settings, budget=budget, clock=clock) as api, alive(settings.home, run_id):
+        with (
+            open_budget(settings, state, clock) as budget,
+            open_graph_api(settings, budget=budget, clock=clock) as api,
+            alive(settings.home, run_id),
+        ):
             book = ReportBook(
                 state, settings.pages_path, clock, owner=run_id, is_alive=lambda owner: is_alive(settings.home, owner)
             )
@@ -101,6 +119,11 @@ def accounts_of(collection: Collection, wanted: Sequence[str]) -> FoundAccounts:
         NoAccountError, GraphApiError: See `find_accounts`.
     """
     settings = collection.settings
+    if (handed := _take_handed(wanted)) is not None:
+        for kind, calls in handed.calls.items():
+            for _ in range(calls):
+                collection.api.meter.called(kind)
+        return handed.found
     named = tuple(wanted) or settings.ad_account_ids
     rules = AccountRules(settings.allow_accounts, settings.deny_accounts)
     try:
@@ -117,6 +140,25 @@ def accounts_of(collection: Collection, wanted: Sequence[str]) -> FoundAccounts:
         # A sync of some accounts must not make the schedule forget the zones of the others.
         AccountBook(settings.home).save(found.accounts)
     return found
+
+
+@contextmanager
+def handing_on(handed: Handed) -> Iterator[None]:
+    """Let the sync that begins inside, on this thread, go on with accounts that were found already, and count their calls."""
+    token = _handed.set(handed)
+    try:
+        yield
+    finally:
+        _handed.reset(token)
+
+
+def _take_handed(wanted: Sequence[str]) -> Handed | None:
+    handed = _handed.get()
+    if handed is None or handed.wanted != tuple(wanted):
+        return None
+    # What was found serves one sync; a later one must see what has changed.
+    _handed.set(None)
+    return handed
 
 
 def tell_refusals(lessons: Lessons, refused: Mapping[str, str], answered: Iterable[str]) -> None:
@@ -175,15 +217,26 @@ class Plan:
     rows_a_day: RowsADay = field(default_factory=dict)
     """What was expected, by account id and report."""
     unavailable: tuple[Unavailable, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the catalogue says that Meta will leave empty without an error, a sentence for each report and cause."""
+    unlisted: tuple[str, ...] = ()
+    """Accounts whose entities are listed for the first time: how many pages that takes is known only afterwards."""
 
     @property
     def calls_total(self) -> int:
         """All calls together."""
         return sum(self.calls.values())
 
-    def with_calls(self, more: Mapping[str, int]) -> "Plan":
-        """The same plan with calls that are not for reports."""
-        return replace(self, calls={**self.calls, **more})
+    @property
+    def calls_text(self) -> str:
+        """How many calls, and how sure that is."""
+        if not self.unlisted:
+            return f"about {self.calls_total:,} calls"
+        return f"at least {self.calls_total:,} calls, since {len(self.unlisted)} accounts are listed for the first time"
+
+    def with_calls(self, more: Mapping[str, int], unlisted: Sequence[str] = ()) -> "Plan":
+        """The same plan with calls that are not for reports, and the accounts of which their number is not known."""
+        return replace(self, calls={**self.calls, **more}, unlisted=tuple(unlisted))
 
 
 @dataclass(frozen=True)
@@ -207,12 +260,14 @@ def draw_up(collection: Collection, wanted: Sequence[Wanted], known_rows: RowsAD
     """
     now, version = collection.clock.now(), collection.settings.graph_api_version
     possible, unavailable = [], []
+    notes: dict[str, None] = {}
     for one in wanted:
         for account, report in itertools.product(one.accounts, one.reports):
-            days, refused = _within_reach(account, report, one.days, now, version)
+            days, refused, empty = within_reach(account, report, one.days, now, version)
             unavailable += refused
             if days is not None:
                 possible.append((account, report, days))
+                notes |= {f"{report.name}: {sentence}": None for sentence in empty}
     expected = dict(known_rows)
     questions = [question for one in possible for question in unseen_accounts([one[0]], [one[1]], one[2], expected)]
     if questions:
@@ -225,32 +280,35 @@ def draw_up(collection: Collection, wanted: Sequence[Wanted], known_rows: RowsAD
         for request in plan([account], [report], days, now, expected, sizes)
     ]
     requests = largest_first(requests)
-    return Plan(tuple(requests), _cost(collection, requests), expected, tuple(unavailable))
+    return Plan(tuple(requests), _cost(collection, requests), expected, tuple(unavailable), tuple(notes))
 
 
-def _within_reach(
+def within_reach(
     account: AdAccount, report: Report, days: DayRange, now: datetime, version: str
-) -> tuple[DayRange | None, list[Unavailable]]:
-    """The days of a report that Meta gives, and the others with the reason."""
-    first, refused, clamped = _reach(report, days, account.today(now), version)
+) -> tuple[DayRange | None, list[Unavailable], tuple[str, ...]]:
+    """The days of a report that Meta gives, the others with the reason, and what it leaves empty without an error."""
+    today = account.today(now)
+    first, refused, clamped, empty = _reach(report, days, today, version)
+    empty = empty if days.since <= today else ()
     if days.since >= first:
-        return (None, [Unavailable(report.name, account.id, days, refused)]) if refused else (days, [])
+        return (None, [Unavailable(report.name, account.id, days, refused)], ()) if refused else (days, [], empty)
     reason = refused or clamped
     last = min(days.until, first - timedelta(days=1))
     lost = [Unavailable(report.name, account.id, DayRange(days.since, last), reason)]
-    return (DayRange(first, days.until) if first <= days.until else None), lost
+    return (DayRange(first, days.until) if first <= days.until else None), lost, empty
 
 
 @lru_cache
-def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[date, str, str]:
-    """The first day that Meta gives, why it would refuse a report, and why it would shorten it: for all accounts of a zone."""
+def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[date, str, str, tuple[str, ...]]:
+    """For all accounts of a zone: the first day that Meta gives, why it refuses a report or shortens it, what it leaves empty."""
     until = min(days.until, max(today, days.since))
     problems = request_problems(report, days.since, until, today=today, version=version)
     refused, clamped = (
         " ".join(problem.sentence for problem in problems if problem.severity is severity)
         for severity in (Severity.REFUSED, Severity.CLAMPED)
     )
-    return earliest_day(report, today), refused, clamped
+    empty = tuple(problem.sentence for problem in problems if problem.severity is Severity.EMPTY)
+    return earliest_day(report, today), refused, clamped, empty
 
 
 def _cost(collection: Collection, requests: Sequence[Request]) -> dict[str, int]:
