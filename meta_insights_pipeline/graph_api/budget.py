@@ -16,13 +16,21 @@ import orjson
 
 from meta_insights_pipeline.clock import Clock
 from meta_insights_pipeline.graph_api import pacing
-from meta_insights_pipeline.graph_api.errors import BlockedError, GraphApiError, ThrottleError, closed_budget
+from meta_insights_pipeline.graph_api.errors import (
+    BlockedError,
+    GraphApiError,
+    ThrottleError,
+    closed_budget,
+    is_abuse_signal,
+)
 from meta_insights_pipeline.graph_api.pacing import Decision, Outcome, Reading, Standing
 from meta_insights_pipeline.graph_api.usage import APP, INSIGHTS, SCORE, UsageReading, read_usage
 from meta_insights_pipeline.state import State
 
 MANAGEMENT = "ads_management"
 _INSIGHTS_KINDS = frozenset({"report_submit", "report_poll", "report_page", "insights_page"})
+# How long the app is left alone at least when Meta finds its calls abusive: Meta does not say, and asks for "long".
+ABUSE_HOLD = 3600.0
 # A call takes no longer than the client's time-outs; what is older belongs to a process that died.
 _FADES_SECONDS = 300.0
 
@@ -156,7 +164,7 @@ class Budget:
                         under_way=len(_numbers(under_way, scope)),
                         outcome=one.outcome(scope),
                         readings=one.readings_of(scope),
-                        retry_after=one.retry_after,
+                        retry_after=one.hint(scope),
                         counts=one.counts(scope),
                     )
                     standings[scope] = pacing.after(standings[scope], answer, now)
@@ -222,27 +230,38 @@ class _Noted:
                 # Of some account, but nothing says of which.
                 continue
             self._readings.setdefault((reading.account or "", reading.budget), []).append(reading)
-        self._closed = self._closed_scope(account, kind)
+        self._closed = self._closed_scopes(account, kind)
         # Without an error of Meta's own form nothing says that Meta has dealt with the call.
         self._reached_meta = answer.headers is not None and (answer.error is None or answer.error.code is not None)
 
-    def _closed_scope(self, account: str | None, kind: str) -> _Scope | None:
+    def _closed_scopes(self, account: str | None, kind: str) -> set[_Scope]:
+        """What the code closes; and what the call was charged to, if that is something else, since it was refused."""
         if not isinstance(self._error, ThrottleError):
-            return None
+            return set()
         budget = closed_budget(self._error.code, self._error.subcode) or use_case(kind)
         if budget == APP:
-            return ("", APP)
+            return {("", APP)}
         named = {owner for owner, _ in self._readings if owner}
         owner = account or (named.pop() if len(named) == 1 else None)
-        return (owner, budget) if owner else None
+        if not owner:
+            return set()
+        return {(owner, budget)} if budget in (SCORE, use_case(kind)) else {(owner, budget), (owner, use_case(kind))}
 
     @property
     def scopes(self) -> set[_Scope]:
-        return {*self._charged, *self._readings, *([self._closed] if self._closed else [])}
+        return {*self._charged, *self._readings, *self._closed}
 
-    @property
-    def retry_after(self) -> float | None:
-        return self._error.retry_after if self._error else None
+    def hint(self, scope: _Scope) -> float | None:
+        """How long Meta asks to wait, as far as the headers of the budget itself do not say it."""
+        if self._error is None:
+            return None
+        hints = [self._error.retry_after or 0.0]
+        if scope in self._closed and len(self._closed) > 1:
+            # One refusal, and whichever of its budgets a header names: none of them is free before.
+            hints += [one.regain_seconds or 0.0 for readings in self._readings.values() for one in readings]
+        if scope in self._closed and is_abuse_signal(self._error):
+            hints.append(ABUSE_HOLD)
+        return max(hints) or None
 
     def readings_of(self, scope: _Scope) -> list[UsageReading]:
         return self._readings.get(scope, [])
@@ -251,7 +270,7 @@ class _Noted:
         return self._reached_meta and scope in self._charged
 
     def outcome(self, scope: _Scope) -> Outcome:
-        if scope == self._closed:
+        if scope in self._closed:
             return Outcome.REFUSED
         passed = self.counts(scope) and not isinstance(self._error, ThrottleError)
         return Outcome.PASSED if passed else Outcome.UNKNOWN

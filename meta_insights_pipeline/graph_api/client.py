@@ -12,7 +12,9 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
 from decimal import Decimal
@@ -33,6 +35,7 @@ from meta_insights_pipeline.graph_api.errors import (
     ThrottleError,
     TransportError,
     error_from_envelope,
+    is_abuse_signal,
     parse_envelope,
 )
 from meta_insights_pipeline.graph_api.meter import CallMeter
@@ -49,6 +52,22 @@ logging.getLogger("urllib3.connectionpool").addFilter(redact_record)
 T = TypeVar("T")
 _CHUNK = 1 << 18
 _ENVELOPE = re.compile(rb'\s*\{\s*"error"\s*:')
+
+
+_sleeper: ContextVar[Callable[[float], None] | None] = ContextVar("sleeper", default=None)
+
+
+@contextmanager
+def sleeping_by(sleep: Callable[[float], None]) -> Iterator[None]:
+    """Let the calls of this thread wait by `sleep` in place of their clock, so that it can let others go first meanwhile.
+
+    What `sleep` raises ends the call that waits.
+    """
+    token = _sleeper.set(sleep)
+    try:
+        yield
+    finally:
+        _sleeper.reset(token)
 
 
 @dataclass(frozen=True)
@@ -265,7 +284,7 @@ class GraphApi:
                     "attempt %d: %s Calling again in %.1f s.", attempt, error, wait, extra=_about(error, account)
                 )
                 self.meter.waits(wait, throttled=isinstance(error, ThrottleError))
-            self._clock.sleep(wait)
+            self._sleep(wait)
             attempt += 1
 
     def _enter(self, kind: str, account: str | None, calls: int) -> int:
@@ -283,7 +302,12 @@ class GraphApi:
                 continue
             if not admitted.wait:
                 return admitted.calls
-            self._pause(admitted.wait)
+            try:
+                self._pause(admitted.wait)
+            except BaseException:
+                # It was let begin and never will.
+                self.budget.answered(account, kind, None, None)
+                raise
             if self.budget.blocked_until(account, kind) is None:
                 return admitted.calls
             # A block came up in the meantime, and the next question will be told of it.
@@ -291,7 +315,10 @@ class GraphApi:
 
     def _pause(self, seconds: float) -> None:
         self.meter.paused(seconds)
-        self._clock.sleep(seconds)
+        self._sleep(seconds)
+
+    def _sleep(self, seconds: float) -> None:
+        (_sleeper.get() or self._clock.sleep)(seconds)
 
     def set_wait(self, error: GraphApiError, kind: str, account: str | None) -> None:
         """Write into a throttle when it is worth calling again, once the budget was told of it."""
@@ -303,7 +330,8 @@ class GraphApi:
 
     def log_refusal(self, error: GraphApiError, account: str | None) -> None:
         """Leave a trace of a call that is not made again."""
-        log.info("%s", error, extra=_about(error, account))
+        level = logging.ERROR if is_abuse_signal(error) else logging.INFO
+        log.log(level, "%s", error, extra=_about(error, account))
 
     def value(self, call: str, answer: Answer, read: Callable[[bytes], T], account: str | None) -> T:
         """What an answer means: its reader's value, or the error that it is.

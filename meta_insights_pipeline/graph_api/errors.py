@@ -28,6 +28,10 @@ from typing import Any
 
 BATCH_GIVEN_UP = 960
 """Code of a batch that took Meta too long; the same calls in smaller batches may succeed."""
+BAD_SIGNATURE = 104
+"""Meta: the proof is wrong ("Marketing API Error Codes"); Airbyte: the connection was reset. Only a second call tells."""
+# "Graph API Rate Limits" on 613/1996, "Handling Errors" on 368: Meta finds the app's calls abusive.
+_ABUSE = ((613, 1996), (368, None))
 
 
 class GraphApiError(Exception):
@@ -180,6 +184,11 @@ def read_table(text: str) -> dict[tuple[int, int | None], KnownError]:
     return table
 
 
+def is_abuse_signal(error: GraphApiError) -> bool:
+    """Whether Meta finds the app's calls abusive: whoever goes on calling may lose the app."""
+    return any(error.code == code and subcode in (None, error.subcode) for code, subcode in _ABUSE)
+
+
 def closed_budget(code: int | None, subcode: int | None) -> str | None:
     """The budget that a throttle with this code closes, named as in the table; None when the code is not there."""
     if code is None:
@@ -195,13 +204,16 @@ class _ByText:
     codes: tuple[int, ...]
     text: str
     known: KnownError
+    any_subcode: bool = False
+    """Whether the text goes before a subcode; otherwise a subcode tells more."""
 
 
 _BY_TEXT = (
     _ByText(
-        (1, 100),
+        (1, 2, 100, -2, -3),
         "reduce the amount of data",
         KnownError("too_much_data", "the answer would hold too much data", "ask for fewer days or entities or fields"),
+        any_subcode=True,
     ),
     _ByText((100,), "cannot include", KnownError("transient", "Meta mixed up a report's summary", "try again")),
     _ByText(
@@ -234,7 +246,7 @@ _BY_TEXT = (
 def _by_text(code: int, subcode: int | None, message: str) -> KnownError | None:
     lowered = message.lower()
     for case in _BY_TEXT:
-        if code in case.codes and subcode is None and case.text in lowered:
+        if code in case.codes and (case.any_subcode or subcode is None) and case.text in lowered:
             return case.known
     return None
 

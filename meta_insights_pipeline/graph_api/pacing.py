@@ -279,11 +279,10 @@ def _struck(standing: Standing, answer: Answer, now: float) -> Standing:
 
 
 def _hint(answer: Answer) -> float | None:
-    """How long Meta says that this budget stays closed; a hint of 0 is none."""
-    if answer.outcome is Outcome.REFUSED and answer.retry_after:
-        return answer.retry_after
+    """How long Meta says that this budget stays closed, by the longest of its hints; a hint of 0 is none."""
     is_refused = answer.outcome is Outcome.REFUSED
     hints = [reading.regain_seconds for reading in answer.readings]
+    hints += [answer.retry_after] if is_refused else []
     # A score is reset at any level, which matters once it is full.
     hints += [reading.reset_seconds for reading in answer.readings if is_refused or _is_spent(reading)]
     return max((hint for hint in hints if hint), default=None)

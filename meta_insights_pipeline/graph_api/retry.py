@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from meta_insights_pipeline.graph_api.errors import (
+    BAD_SIGNATURE,
     BATCH_GIVEN_UP,
+    AuthError,
     BlockedError,
     GraphApiError,
     RetryableError,
@@ -30,7 +32,13 @@ class RetryPolicy:
 
     def should_retry(self, error: GraphApiError, attempt: int) -> bool:
         """Whether to call again after the attempt with this number, counted from 1, failed."""
-        if not isinstance(error, RetryableError) or attempt >= self.attempts or error.code == BATCH_GIVEN_UP:
+        if attempt >= self.attempts:
+            return False
+        if isinstance(error, AuthError):
+            # Once, unless Meta says in words that no token came.
+            is_unsure = error.code == BAD_SIGNATURE and "token is required" not in error.message
+            return is_unsure and attempt == 1
+        if not isinstance(error, RetryableError) or error.code == BATCH_GIVEN_UP:
             return False
         if isinstance(error, ThrottleError):
             # Calls made while blocked prolong the block, so without a known end there is no second one.

@@ -29,12 +29,13 @@ _LIMITS = (
     (32, None, "a page's limit", ", and no header says for how long"),
     (613, None, "the limit of one sort of call", ""),
     (80000, 2446079, "the ad account's hourly limit for insights", ""),
-    (80003, 2446079, "the ad account's hourly limit for audiences", ", and the header tells of audiences alone"),
+    (80003, 2446079, "the ad account's hourly limit for audiences", ""),
 )
 _TOLD = "goes on with the other accounts, makes no call into what is closed, comes back when it is open"
 _GUESSED = "goes on with what is open, tries what is closed with single calls, further and further apart"
-_TRIES = {4: _GUESSED, 32: _GUESSED, 80003: "goes on with what is open, tries again every minute, for 5 minutes a sync"}
 _LONG = 1200.0
+# Holds of 1, 2, 4, 8 and 10 minutes, each with one probe at its end.
+_PROBES = 5
 
 
 def limit_cases() -> tuple[Case, ...]:
@@ -43,7 +44,7 @@ def limit_cases() -> tuple[Case, ...]:
         Case(
             id=f"limit-{_id(code, subcode)}-long",
             meta=f"{meaning} is reached ({named(code, subcode)}), for 20 min{flaw}",
-            does=_TRIES.get(code, _TOLD),
+            does=_GUESSED if flaw else _TOLD,
             outcome=Outcome.DEFERRED,
             rules=tuple(
                 Rule("block", kind, place, error(code, subcode, seconds=_LONG)) for kind, place in _first_calls(code)
@@ -52,10 +53,23 @@ def limit_cases() -> tuple[Case, ...]:
             says=(named(code, subcode),),
             lasts=True,
             told=not flaw,
+            probes=_PROBES if flaw else 0,
         )
         for code, subcode, meaning, flaw in _LIMITS
     ]
-    return (*long, *_more_limit_cases())
+    abuse = [
+        Case(
+            id=f"limit-{_id(code, subcode)}",
+            meta=f"finds the app's calls abusive ({named(code, subcode)})",
+            does="makes no further call for an hour, writes it to the log as an error",
+            outcome=Outcome.DEFERRED,
+            rules=(Rule("graph_error", "", None, error(code, subcode, times=None, path="/insights$")),),
+            lacking=EVERYBODY,
+            says=(named(code, subcode),),
+        )
+        for code, subcode in ((613, 1996), (368, None))
+    ]
+    return (*long, *abuse, *_more_limit_cases())
 
 
 def _id(code: int, subcode: int | None = None) -> str:
@@ -147,6 +161,7 @@ def _more_limit_cases() -> tuple[Case, ...]:
             rules=(Rule("block", "accounts", None, error(4, seconds=_LONG)),),
             lacking=EVERYBODY,
             told=False,
+            probes=_PROBES,
             says=("the budget app",),
             lasts=True,
             known=True,

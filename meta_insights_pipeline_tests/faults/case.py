@@ -73,6 +73,8 @@ class Case:
     """It leaves a lesson or a budget that is held, so that a second sync tells something though nothing is missing."""
     told: bool = True
     """What a sync calls due can be had then; otherwise it may have to ask again."""
+    probes: int = 0
+    """So many calls a budget may be made into what had been refused before: only they tell whether it is open again."""
     entities: bool = False
     """Refresh campaigns, ad sets and ads, too."""
     lists: tuple[EntityKind, ...] = (EntityKind.CAMPAIGNS, EntityKind.ADSETS, EntityKind.ADS)

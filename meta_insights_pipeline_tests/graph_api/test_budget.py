@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from meta_insights_pipeline.graph_api.budget import Budget, BudgetLevel, CallAnswer, use_case
+from meta_insights_pipeline.graph_api.budget import ABUSE_HOLD, Budget, BudgetLevel, CallAnswer, use_case
 from meta_insights_pipeline.graph_api.client import GraphApi, read_object
 from meta_insights_pipeline.graph_api.errors import (
     BadRequestError,
@@ -120,8 +120,11 @@ def test_all_other_calls_are_charged_to_management(kind: str) -> None:
         (throttle(32), OTHERS),
         (throttle(613, 1487742), OTHERS),
         (throttle(80000, 2446079), OTHERS | {"1 ads_management"}),
-        (throttle(80004, 2446079), OTHERS | {"1 ads_insights"}),
-        (throttle(80003, 2446079), EVERYTHING),
+        # Whatever closed it, the call was one for insights.
+        (throttle(80004, 2446079), OTHERS),
+        (throttle(80003, 2446079), OTHERS | {"1 ads_management"}),
+        (throttle(613, 1996), set[str]()),
+        (throttle(368), set[str]()),
         # A throttle that is in no table closes what was called.
         (throttle(80077), OTHERS | {"1 ads_management"}),
         (TransportError("No answer."), EVERYTHING),
@@ -136,10 +139,22 @@ def test_a_refusal_closes_the_budget_of_its_code_and_no_other(
     assert book.open() == still_open
 
 
-def test_a_budget_that_is_nobodys_here_is_told_all_the_same(book: Book) -> None:
-    book.hears({}, throttle(80003))
-    (level,) = [level for level in book.budget.levels() if level.budget == "custom_audience"]
-    assert (level.account, level.blocked_until) == ("1", NOW + timedelta(seconds=60))
+def test_a_refused_call_about_the_structure_leaves_insights_open(book: Book) -> None:
+    book.hears({}, throttle(80004, 2446079), kind=ENTITIES)
+    assert book.open() == OTHERS | {"1 ads_insights"}
+
+
+def test_a_refusal_in_the_name_of_another_budget_holds_both_for_the_longest_hint(book: Book) -> None:
+    book.hears(case_header(kind="custom_audience", percent=100, minutes=20), throttle(80003, 2446079, retry_after=9))
+    until = {level.budget: level.blocked_until for level in book.budget.levels() if level.account == "1"}
+    assert until["custom_audience"] == until["ads_insights"] == NOW + timedelta(minutes=20)
+    assert until["score"] is None
+
+
+@pytest.mark.parametrize("error", [throttle(613, 1996), throttle(368), throttle(368, retry_after=7)])
+def test_calls_that_meta_finds_abusive_close_the_app_for_an_hour(error: ThrottleError, book: Book) -> None:
+    book.hears({}, error)
+    assert book.seconds(account=None) == ABUSE_HOLD
 
 
 def test_a_refusal_about_an_unknown_account_closes_nothing_and_one_that_a_header_names_that_one(book: Book) -> None:
@@ -176,7 +191,8 @@ def test_a_header_that_says_95_percent_holds_its_budget_on_good_answers_and_bad_
     ("headers", "error", "seconds"),
     [
         (case_header(percent=101, minutes=3), throttle(80000), 180),
-        (case_header(percent=101, minutes=3), throttle(80000, retry_after=9), 9),
+        (case_header(percent=101, minutes=3), throttle(80000, retry_after=9), 180),
+        (case_header(percent=101, minutes=20), throttle(80000, retry_after=1), 1200),
         # The hints of other budgets and hints of nothing are none.
         (case_header(percent=3, account="2", minutes=3), throttle(80000), 60),
         (case_header(percent=101, minutes=0), throttle(80000), 60),

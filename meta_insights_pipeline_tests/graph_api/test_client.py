@@ -20,18 +20,30 @@ from typing import Any
 
 import pytest
 
-from meta_insights_pipeline.graph_api.client import GraphApi, InvalidAnswerError, Timeouts, read_json, read_object
+from meta_insights_pipeline.graph_api.budget import Budget
+from meta_insights_pipeline.graph_api.client import (
+    GraphApi,
+    InvalidAnswerError,
+    Timeouts,
+    read_json,
+    read_object,
+    sleeping_by,
+)
 from meta_insights_pipeline.graph_api.errors import (
     AuthError,
     BadRequestError,
+    BlockedError,
     GraphApiError,
     ThrottleError,
+    TransientError,
     TransportError,
 )
 from meta_insights_pipeline.graph_api.paging import read_page
 from meta_insights_pipeline.graph_api.report_runs import submit
 from meta_insights_pipeline.graph_api.retry import RetryPolicy
 from meta_insights_pipeline.simulator import SimRequest, SimulatedClock, World
+from meta_insights_pipeline.state import State
+from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.graph_api.support import (
     APP_SECRET,
     NOW,
@@ -629,3 +641,44 @@ def test_what_an_answer_becomes_is_its_readers_matter(world: World) -> None:
         page = session.api.get(call, daily(limit="5"), kind="x", read=read_page)
         raw = session.api.get(call, daily(limit="5"), kind="x", read=bytes)
         assert json.loads(raw)["data"] == json.loads(page.rows)
+
+
+# ---- what others see of a call's waits ----
+
+
+@pytest.mark.parametrize(("code", "subcode"), [(613, 1996), (368, None)])
+def test_a_sign_of_abuse_is_an_error_in_the_log_and_stops_every_call(
+    code: int, subcode: int | None, world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    with talk(world) as session, caplog.at_level(logging.INFO):
+        session.simulator.faults.add("graph_error", code=code, subcode=subcode)
+        assert type(session.fails()) is ThrottleError
+        assert type(session.fails()) is BlockedError
+        assert session.calls == 1
+    assert caplog.records[0].levelname == "ERROR"
+
+
+def test_a_call_waits_by_what_its_caller_gives_it(world: World) -> None:
+    slept: list[float] = []
+    with talk(world) as session:
+        session.simulator.faults.add("graph_error", code=2, times=2)
+        with sleeping_by(slept.append):
+            session.me()
+        assert (slept, session.waits) == ([0.5, 1.0], [])
+        session.simulator.faults.add("graph_error", code=2)
+        session.me()
+        assert session.waits == [0.5]
+
+
+def test_a_call_whose_wait_for_room_is_given_up_is_not_under_way_any_more(world: World) -> None:
+    def give_up(_seconds: float) -> None:
+        raise TransientError("given up")
+
+    with State.in_memory() as state, talk(world, budget=Budget(state, SkippingClock(NOW), namespace="x")) as session:
+        headers = {"x-app-usage": '{"call_count":90,"total_time":1,"total_cputime":1}'}
+        session.simulator.faults.add("headers", headers=headers)
+        session.me()
+        with sleeping_by(give_up), pytest.raises(TransientError, match="given up"):
+            session.me()
+        assert session.calls == 1
+        assert state.read("SELECT count(*) FROM calls_under_way") == [(0,)]

@@ -272,7 +272,9 @@ def test_calls_of_other_use_cases_teach_nothing() -> None:
         (refused(1, told(40.0)), 60),
         (refused(1, told(40.0, reset_seconds=300.0)), 300),
         (refused(1, told(101.0, regain_seconds=180.0)), 180),
-        (refused(1, told(101.0, regain_seconds=180.0), retry_after=7.0), 7),
+        # The longest hint counts, whichever header it stands in.
+        (refused(1, told(101.0, regain_seconds=180.0), retry_after=7.0), 180),
+        (refused(1, told(101.0, regain_seconds=180.0), retry_after=700.0), 700),
         (refused(1, retry_after=0.0), 60),
         (refused(1, retry_after=1e12), 86_400),
         # Retry-After of another trouble is not about this budget.

@@ -77,6 +77,16 @@ def test_a_batch_that_was_too_much_is_not_sent_again_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "text", "attempts"),
+    [(104, "Incorrect signature", 2), (104, "An access token is required to request this resource.", 1), (190, "", 1)],
+)
+def test_a_wrong_signature_is_tried_once_more_since_it_may_be_a_reset(code: int, text: str, attempts: int) -> None:
+    again = [RetryPolicy().should_retry(AuthError(text, code=code), attempt) for attempt in range(1, 5)]
+    assert again.count(True) + 1 == attempts
+    assert again == sorted(again, reverse=True)
+
+
+@pytest.mark.parametrize(
     ("wait", "waited", "queues"),
     [(0.1, 0.0, True), (5.0, 0.0, True), (5.1, 0.0, False), (1.0, 9.0, True), (1.0, 9.1, False)],
 )
