@@ -77,8 +77,8 @@ def create_app(
         ValueError: The server must not start, as `access.verdict` says.
     """
     clock = clock or SystemClock()
-    authenticator = RememberingAuthenticator(access.authenticator, settings.access_path)
-    access = dataclasses.replace(access, authenticator=authenticator)
+    remembering = RememberingAuthenticator(access.authenticator, settings.access_path)
+    access = dataclasses.replace(access, authenticator=remembering)
     metrics = Metrics() if settings.api_metrics else None
     cache = AnswerCache(settings.api_cache_mb * 1_000_000)
 
@@ -130,7 +130,6 @@ def create_app(
     app.add_middleware(
         CachingMiddleware,
         access=access,
-        authenticator=authenticator,
         snapshots=snapshots,
         cache=cache,
         build=_build(),

@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +21,6 @@ from meta_insights_pipeline.read_api.access.rate_limit import client_of
 from meta_insights_pipeline.read_api.answer_cache import Answer, AnswerCache, Question, normalized
 from meta_insights_pipeline.read_api.errors import ApiError
 from meta_insights_pipeline.read_api.problems import problem
-from meta_insights_pipeline.read_api.remembering import RememberingAuthenticator
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshots
 
 PREFIX = "/meta/insights/"
@@ -47,7 +45,6 @@ class CachingMiddleware:
         app: ASGIApp,
         *,
         access: AccessControl,
-        authenticator: RememberingAuthenticator,
         snapshots: Snapshots,
         cache: AnswerCache,
         build: str,
@@ -57,8 +54,7 @@ class CachingMiddleware:
 
         Args:
             app: What is asked when the answer is not known.
-            access: Limits of requests.
-            authenticator: Knows who asked within the last second.
+            access: Tells who asks, and limits requests.
             snapshots: The published files.
             cache: The answers.
             build: What tells this program from another version of it.
@@ -66,7 +62,6 @@ class CachingMiddleware:
         """
         self._app = app
         self._access = access
-        self._authenticator = authenticator
         self._snapshots = snapshots
         self._cache = cache
         self._build = build
@@ -108,14 +103,14 @@ class CachingMiddleware:
         """Who asks; None for whom the app must find out and tell why not."""
         if not scope["path"].startswith(PREFIX):
             return None
-        known = self._authenticator.recall(headers)
-        if known is not None:
-            return known
+        state = scope.setdefault("state", {})
         try:
-            # Not on the event loop, since files are read and keys may be fetched.
-            return await run_in_threadpool(self._authenticator.authenticate, headers)
-        except (ApiError, AccessFileError):
+            principal = await self._access.principal(headers)
+        except (ApiError, AccessFileError) as error:
+            state["checked"] = error
             return None
+        state["checked"] = principal
+        return principal
 
     async def _answer_from_memory(
         self, scope: Scope, headers: Headers, principal: Principal, answer: Answer, receive: Receive, send: Send
