@@ -25,7 +25,7 @@ from meta_insights_pipeline.read_api.caching import CachingMiddleware, note_prin
 from meta_insights_pipeline.read_api.health import health_router
 from meta_insights_pipeline.read_api.http_headers import HeadersMiddleware
 from meta_insights_pipeline.read_api.metrics import Metrics, metrics_router
-from meta_insights_pipeline.read_api.problems import install_problems, problem
+from meta_insights_pipeline.read_api.problems import AnswerAnywayMiddleware, install_problems, problem
 from meta_insights_pipeline.read_api.reader import REFERENCES
 from meta_insights_pipeline.read_api.remembering import RememberingAuthenticator
 from meta_insights_pipeline.read_api.request_log import install_request_log
@@ -135,6 +135,7 @@ def create_app(
         build=_build(),
         now=clock.now,
     )
+    app.add_middleware(AnswerAnywayMiddleware)
     if settings.api_cors_origins:
         _allow_origins(app, settings.api_cors_origins)
     app.add_middleware(HeadersMiddleware)
@@ -154,6 +155,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        # Whoever asked for it is gone, and a process ends no sooner than its threads.
+        app.state.snapshots.interrupt()
         await anyio.to_thread.run_sync(app.state.snapshots.close)
         app.state.syncs.close()
 

@@ -111,6 +111,24 @@ def test_every_answer_says_what_a_browser_may_do_and_who_may_keep_it(api: Api, p
     assert headers["X-Request-ID"]
 
 
+def test_an_error_of_ours_has_the_headers_of_every_other_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = "https://dashboard.example.com"
+    # Nothing of what is asked for is in it.
+    publish_number(tmp_path, 1)
+    with opened(tmp_path, API_CORS_ORIGINS=origin) as api:
+        answer = api.client.get(OVERVIEW, headers={**api.key(), "Origin": origin})
+    assert answer.status_code == 500
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+    assert sum("ended with" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_only_pages_of_named_origins_may_ask(home: Path) -> None:
     named, other = "https://dashboard.example.com", "https://evil.example"
     with opened(home, API_CORS_ORIGINS=f"{named}, http://localhost:3001") as api:
