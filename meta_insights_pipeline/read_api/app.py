@@ -13,7 +13,6 @@ import duckdb
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from starlette.middleware.gzip import GZipMiddleware
 
 from meta_insights_pipeline.clock import Clock, SystemClock
 from meta_insights_pipeline.read_api import docs_page
@@ -22,6 +21,7 @@ from meta_insights_pipeline.read_api.access.dependencies import install_access
 from meta_insights_pipeline.read_api.answer_cache import AnswerCache
 from meta_insights_pipeline.read_api.body_limit import BodyLimitMiddleware
 from meta_insights_pipeline.read_api.caching import CachingMiddleware, note_principal
+from meta_insights_pipeline.read_api.compression import CompressionMiddleware
 from meta_insights_pipeline.read_api.health import health_router
 from meta_insights_pipeline.read_api.http_headers import HeadersMiddleware
 from meta_insights_pipeline.read_api.metrics import Metrics, metrics_router
@@ -38,9 +38,6 @@ from meta_insights_pipeline.warehouse import reading
 from meta_insights_pipeline.warehouse.reading.deadlines import QueryTimeoutError
 from meta_insights_pipeline.warehouse.reading.snapshots import QueryTooLargeError, Snapshot, Snapshots
 
-_COMPRESSED_FROM_BYTES = 1024
-# Level 9 takes three times as long for two hundredths less.
-_COMPRESSION = 5
 _BUSY_SECONDS = "5"
 _DESCRIPTION = """\
 Meta Ads Insights as they were last published. Nothing here asks Meta.
@@ -126,7 +123,7 @@ def create_app(
     app.add_exception_handler(QueryTooLargeError, _busy)
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM_BYTES, compresslevel=_COMPRESSION)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         CachingMiddleware,
         access=access,

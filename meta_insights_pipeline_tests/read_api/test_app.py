@@ -163,6 +163,33 @@ def test_long_answers_are_compressed_for_who_takes_that(api: Api) -> None:
         assert "Accept-Encoding" in plain.headers["Vary"]
 
 
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip;q=0", False),
+        ("br, GZIP ; q=0.000, *", False),
+        ("identity;q=1, *;q=0", False),
+        ("xgzip", False),
+        ("br;q=1.0, gzip;q=0.001", True),
+        ("deflate, x-gzip", True),
+    ],
+)
+def test_only_who_gives_gzip_a_weight_above_nothing_gets_it(api: Api, accepted: str, is_packed: bool) -> None:
+    key = api.key()
+    for _ in range(3):
+        answer = api.client.get(OVERVIEW, headers={**key, "Accept-Encoding": accepted})
+        assert (answer.headers.get("Content-Encoding") == "gzip") is is_packed
+
+
+@pytest.mark.parametrize(("form", "is_packed"), [("csv", True), ("parquet", False), ("arrow", False)])
+def test_parquet_and_arrow_are_not_compressed_once_more(api: Api, form: str, is_packed: bool) -> None:
+    headers = {**api.key(), "Accept-Encoding": "gzip"}
+    answer = api.client.get(f"/meta/insights/reconciliation?days=10&format={form}", headers=headers)
+    assert answer.status_code == 200
+    assert len(answer.content) > 1024
+    assert (answer.headers.get("Content-Encoding") == "gzip") is is_packed
+
+
 def test_a_body_that_is_too_long_is_refused_whether_its_length_is_told_or_not(api: Api) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(70):
