@@ -22,8 +22,10 @@ from meta_insights_pipeline.read_api.answer_cache import AnswerCache
 from meta_insights_pipeline.read_api.body_limit import BodyLimitMiddleware
 from meta_insights_pipeline.read_api.caching import CachingMiddleware, note_principal
 from meta_insights_pipeline.read_api.compression import CompressionMiddleware
+from meta_insights_pipeline.read_api.head_requests import HeadMiddleware
 from meta_insights_pipeline.read_api.health import health_router
 from meta_insights_pipeline.read_api.http_headers import HeadersMiddleware
+from meta_insights_pipeline.read_api.local_days import LocalDays
 from meta_insights_pipeline.read_api.metrics import Metrics, metrics_router
 from meta_insights_pipeline.read_api.problems import AnswerAnywayMiddleware, install_problems, problem
 from meta_insights_pipeline.read_api.reader import REFERENCES
@@ -131,8 +133,10 @@ def create_app(
         cache=cache,
         build=_build(),
         now=clock.now,
+        days=LocalDays(REFERENCES),
     )
     app.add_middleware(AnswerAnywayMiddleware)
+    app.add_middleware(HeadMiddleware)
     if settings.api_cors_origins:
         _allow_origins(app, settings.api_cors_origins)
     app.add_middleware(HeadersMiddleware)
@@ -162,7 +166,7 @@ def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "HEAD", "POST"],
         allow_headers=[
             "Authorization",
             "X-API-Key",
