@@ -4,6 +4,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode
 
@@ -17,8 +18,8 @@ class Question:
 
     snapshot: str
     """Identity of the published file."""
-    slot: int
-    """The quarter of an hour since 1970, since `days=7` means other days after midnight somewhere."""
+    days: tuple[date, ...]
+    """Which day it is for whoever asks, as far as the answer depends on it: `days=7` means other days after midnight."""
     path: str
     query: str
     """As `normalized` writes it."""
@@ -35,7 +36,16 @@ class Question:
             build: What tells this program from another version of it.
         """
         accounts = None if self.accounts is None else sorted(self.accounts)
-        parts = (build, self.snapshot, self.slot, self.path, self.query, self.accept, self.role, accounts)
+        parts = (
+            build,
+            self.snapshot,
+            [str(day) for day in self.days],
+            self.path,
+            self.query,
+            self.accept,
+            self.role,
+            accounts,
+        )
         return f'W/"{hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()}"'
 
 

@@ -13,7 +13,6 @@ import duckdb
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
-from starlette.middleware.gzip import GZipMiddleware
 
 from meta_insights_pipeline.clock import Clock, SystemClock
 from meta_insights_pipeline.read_api import docs_page
@@ -22,10 +21,13 @@ from meta_insights_pipeline.read_api.access.dependencies import install_access
 from meta_insights_pipeline.read_api.answer_cache import AnswerCache
 from meta_insights_pipeline.read_api.body_limit import BodyLimitMiddleware
 from meta_insights_pipeline.read_api.caching import CachingMiddleware, note_principal
+from meta_insights_pipeline.read_api.compression import CompressionMiddleware
+from meta_insights_pipeline.read_api.head_requests import HeadMiddleware
 from meta_insights_pipeline.read_api.health import health_router
 from meta_insights_pipeline.read_api.http_headers import HeadersMiddleware
+from meta_insights_pipeline.read_api.local_days import LocalDays
 from meta_insights_pipeline.read_api.metrics import Metrics, metrics_router
-from meta_insights_pipeline.read_api.problems import install_problems, problem
+from meta_insights_pipeline.read_api.problems import AnswerAnywayMiddleware, install_problems, problem
 from meta_insights_pipeline.read_api.reader import REFERENCES
 from meta_insights_pipeline.read_api.remembering import RememberingAuthenticator
 from meta_insights_pipeline.read_api.request_log import install_request_log
@@ -38,9 +40,6 @@ from meta_insights_pipeline.warehouse import reading
 from meta_insights_pipeline.warehouse.reading.deadlines import QueryTimeoutError
 from meta_insights_pipeline.warehouse.reading.snapshots import QueryTooLargeError, Snapshot, Snapshots
 
-_COMPRESSED_FROM_BYTES = 1024
-# Level 9 takes three times as long for two hundredths less.
-_COMPRESSION = 5
 _BUSY_SECONDS = "5"
 _DESCRIPTION = """\
 Meta Ads Insights as they were last published. Nothing here asks Meta.
@@ -77,8 +76,8 @@ def create_app(
         ValueError: The server must not start, as `access.verdict` says.
     """
     clock = clock or SystemClock()
-    authenticator = RememberingAuthenticator(access.authenticator, settings.access_path)
-    access = dataclasses.replace(access, authenticator=authenticator)
+    remembering = RememberingAuthenticator(access.authenticator, settings.access_path)
+    access = dataclasses.replace(access, authenticator=remembering)
     metrics = Metrics() if settings.api_metrics else None
     cache = AnswerCache(settings.api_cache_mb * 1_000_000)
 
@@ -126,16 +125,18 @@ def create_app(
     app.add_exception_handler(QueryTooLargeError, _busy)
     # The last one added is the first to see a request.
     app.add_middleware(BodyLimitMiddleware)
-    app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM_BYTES, compresslevel=_COMPRESSION)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         CachingMiddleware,
         access=access,
-        authenticator=authenticator,
         snapshots=snapshots,
         cache=cache,
         build=_build(),
         now=clock.now,
+        days=LocalDays(REFERENCES),
     )
+    app.add_middleware(AnswerAnywayMiddleware)
+    app.add_middleware(HeadMiddleware)
     if settings.api_cors_origins:
         _allow_origins(app, settings.api_cors_origins)
     app.add_middleware(HeadersMiddleware)
@@ -155,6 +156,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        # Whoever asked for it is gone, and a process ends no sooner than its threads.
+        app.state.snapshots.interrupt()
         await anyio.to_thread.run_sync(app.state.snapshots.close)
         app.state.syncs.close()
 
@@ -163,7 +166,7 @@ def _allow_origins(app: FastAPI, origins: Sequence[str]) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(origins),
-        allow_methods=["GET", "POST"],
+        allow_methods=["GET", "HEAD", "POST"],
         allow_headers=[
             "Authorization",
             "X-API-Key",

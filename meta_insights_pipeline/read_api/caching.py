@@ -1,16 +1,17 @@
 """Answering the same question from memory, and with 304 whoever has the answer already.
 
-A published file never changes, so an answer from memory is exact. What depends on more than the file, the question and whoever
+A published file never changes, so an answer from memory is exact. An ETag is made of the question alone, so that whoever has the
+answer is told so before anything is read. What depends on more than the file, the question and whoever
 asks is never kept: only answers of routes that read from a snapshot are. Who asks is known before anything is looked up.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from fastapi import Request
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,16 +21,18 @@ from meta_insights_pipeline.read_api.access.errors import AccessFileError
 from meta_insights_pipeline.read_api.access.principal import Principal
 from meta_insights_pipeline.read_api.access.rate_limit import client_of
 from meta_insights_pipeline.read_api.answer_cache import Answer, AnswerCache, Question, normalized
+from meta_insights_pipeline.read_api.compression import takes_gzip
 from meta_insights_pipeline.read_api.errors import ApiError
+from meta_insights_pipeline.read_api.local_days import LocalDays
 from meta_insights_pipeline.read_api.problems import problem
-from meta_insights_pipeline.read_api.remembering import RememberingAuthenticator
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshots
 
 PREFIX = "/meta/insights/"
 CACHE_CONTROL = "private, no-cache"
 """Whoever keeps an answer asks each time whether it is still right, since a new snapshot may come at any time."""
 VARY = "Accept, Authorization, X-API-Key"
-_SLOT_SECONDS = 900
+_VARY_WHOLLY = f"Accept-Encoding, {VARY}"
+_TAG = re.compile(r'(?:W/)?("[^"]*")')
 _LONGEST_ACCEPT = 256
 _OF_A_BODY = (b"content-length", b"content-type", b"content-encoding", b"content-disposition")
 
@@ -47,33 +50,35 @@ class CachingMiddleware:
         app: ASGIApp,
         *,
         access: AccessControl,
-        authenticator: RememberingAuthenticator,
         snapshots: Snapshots,
         cache: AnswerCache,
         build: str,
         now: Callable[[], datetime],
+        days: LocalDays,
     ) -> None:
         """Take what it needs.
 
         Args:
             app: What is asked when the answer is not known.
-            access: Limits of requests.
-            authenticator: Knows who asked within the last second.
+            access: Tells who asks, and limits requests.
             snapshots: The published files.
             cache: The answers.
             build: What tells this program from another version of it.
             now: The time.
+            days: Which day it is for whom.
         """
         self._app = app
         self._access = access
-        self._authenticator = authenticator
         self._snapshots = snapshots
         self._cache = cache
         self._build = build
-        self._now = now
+        self._days = days
+        self.now = now
         # What is being found out, each with who waits for it; touched by the event loop alone.
         self._asked: dict[tuple[Question, bool], asyncio.Event] = {}
         self._kept_kinds: set[str] = set()
+        # Patterns of the routes that give tags, by kind.
+        self._routes: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -86,12 +91,21 @@ class CachingMiddleware:
         if principal is None or snapshot is None:
             await self._app(scope, receive, _Recorder(self, scope, headers, send))
             return
-        question = question_of(scope, headers, principal, snapshot.identity, self.slot())
-        key = question, _is_compressed(headers)
+        question = self.question(scope, headers, principal, snapshot.identity, self.now())
+        if question is None:
+            await self._app(scope, receive, _Recorder(self, scope, headers, send))
+            return
+        tag, route = self.tag(question), self._routes.get(_kind(question.path))
+        if route is not None and tag in _tags(headers):
+            # Nobody has a tag but from the answer to the same question, so that nothing needs to be found out.
+            known = Answer(tag, route, _headers_of(tag), b"")
+            await self._answer_from_memory(scope, headers, principal, known, receive, send)
+            return
+        key = question, takes_gzip(headers)
         if key in self._asked:
             # Somebody asks the same at this moment; when the answer cannot be kept, each makes its own.
             await self._asked[key].wait()
-        answer = self._cache.get(question, is_compressed=_is_compressed(headers))
+        answer = self._cache.get(question, is_compressed=takes_gzip(headers))
         if answer is not None:
             await self._answer_from_memory(scope, headers, principal, answer, receive, send)
         elif key in self._asked or _kind(scope["path"]) not in self._kept_kinds:
@@ -108,14 +122,14 @@ class CachingMiddleware:
         """Who asks; None for whom the app must find out and tell why not."""
         if not scope["path"].startswith(PREFIX):
             return None
-        known = self._authenticator.recall(headers)
-        if known is not None:
-            return known
+        state = scope.setdefault("state", {})
         try:
-            # Not on the event loop, since files are read and keys may be fetched.
-            return await run_in_threadpool(self._authenticator.authenticate, headers)
-        except (ApiError, AccessFileError):
+            principal = await self._access.principal(headers)
+        except (ApiError, AccessFileError) as error:
+            state["checked"] = error
             return None
+        state["checked"] = principal
+        return principal
 
     async def _answer_from_memory(
         self, scope: Scope, headers: Headers, principal: Principal, answer: Answer, receive: Receive, send: Send
@@ -130,24 +144,42 @@ class CachingMiddleware:
             return
         state = scope.setdefault("state", {})
         state["principal"], state["route"], state["is_from_memory"] = principal, answer.route, True
-        if answer.tag in _tags(headers):
+        if _is_known(answer.tag, headers):
             await _send_not_modified(answer.headers, send)
         else:
             await send({"type": "http.response.start", "status": 200, "headers": list(answer.headers)})
             await send({"type": "http.response.body", "body": answer.body})
 
-    def slot(self) -> int:
-        """The present quarter of an hour."""
-        return int(self._now().timestamp() // _SLOT_SECONDS)
+    def question(
+        self, scope: Scope, headers: Headers, principal: Principal, snapshot: str, now: datetime
+    ) -> Question | None:
+        """What a request asks, of which snapshot, on which days; None when that cannot be told yet."""
+        query = normalized(scope["query_string"])
+        days = self._days.of(snapshot, principal.accounts, query, now)
+        if days is None:
+            return None
+        return Question(
+            snapshot=snapshot,
+            days=days,
+            path=scope["path"],
+            query=query,
+            accept=headers.get("Accept", ""),
+            role=principal.role.value,
+            accounts=principal.accounts,
+        )
 
     def tag(self, question: Question) -> str:
         """The ETag of the answer to a question."""
         return question.tag(self._build)
 
+    def note_route(self, scope: Scope) -> None:
+        """Note that the route of a request gives tags."""
+        self._routes[_kind(scope["path"])] = getattr(scope.get("route"), "path", "")
+
     def keep(self, question: Question, headers: Headers, answer: Answer) -> None:
         """Keep an answer."""
         self._kept_kinds.add(_kind(question.path))
-        self._cache.put(question, answer, is_compressed=_is_compressed(headers))
+        self._cache.put(question, answer, is_compressed=takes_gzip(headers))
 
     @property
     def longest(self) -> int:
@@ -181,7 +213,7 @@ class _Recorder:
         self._send = send
         self._settled = settled or asyncio.Event()
         # Before the app is asked: midnight may pass while it answers.
-        self._slot = owner.slot()
+        self._now = owner.now()
         self._question: Question | None = None
         self._tag = ""
         self._kept_headers: tuple[tuple[bytes, bytes], ...] = ()
@@ -199,17 +231,20 @@ class _Recorder:
     async def _on_start(self, message: Message) -> None:
         state: dict[str, Any] = self._scope.get("state", {})
         principal, identity = state.get("principal"), state.get("snapshot_identity")
-        if message["status"] != 200 or identity is None or principal is None:
+        question = None
+        if message["status"] == 200 and identity is not None and principal is not None:
+            question = self._owner.question(self._scope, self._headers, principal, identity, self._now)
+        if question is None:
             self._settled.set()
             await self._send(message)
             return
-        question = question_of(self._scope, self._headers, principal, identity, self._slot)
+        self._owner.note_route(self._scope)
         tag = self._owner.tag(question)
         headers = MutableHeaders(scope=message)
         headers["ETag"] = tag
         headers["Cache-Control"] = CACHE_CONTROL
         headers.add_vary_header(VARY)
-        if tag in _tags(self._headers):
+        if _is_known(tag, self._headers):
             self._is_not_modified = True
             self._settled.set()
             await _send_not_modified(tuple(message["headers"]), self._send)
@@ -236,33 +271,25 @@ class _Recorder:
             self._settled.set()
 
 
-def question_of(scope: Scope, headers: Headers, principal: Principal, snapshot: str, slot: int) -> Question:
-    """What a request asks, of which snapshot, in which quarter of an hour."""
-    return Question(
-        snapshot=snapshot,
-        slot=slot,
-        path=scope["path"],
-        query=normalized(scope["query_string"]),
-        accept=headers.get("Accept", ""),
-        role=principal.role.value,
-        accounts=principal.accounts,
-    )
-
-
 def _kind(path: str) -> str:
     """The part of a path that tells routes apart: `overview`, `campaign`."""
     return path.removeprefix(PREFIX).partition("/")[0]
 
 
-def _is_compressed(headers: Headers) -> bool:
-    """Whether Starlette compresses the answer."""
-    return "gzip" in headers.get("Accept-Encoding", "")
+def _tags(headers: Headers) -> frozenset[str]:
+    """The ETags of the answers that a client has, each as a weak one: those are compared weakly (RFC 9110, 13.1.2)."""
+    given = headers.getlist("If-None-Match")
+    return frozenset(f"W/{tag}" for each in given for tag in _TAG.findall(each))
 
 
-def _tags(headers: Headers) -> tuple[str, ...]:
-    """The ETags of the answers that a client has."""
-    given = headers.get("If-None-Match")
-    return () if given is None else tuple(tag.strip() for tag in given.split(","))
+def _is_known(tag: str, headers: Headers) -> bool:
+    """Whether a client has an answer that can be given: that of its tag, or with `*` any."""
+    return tag in _tags(headers) or headers.get("If-None-Match", "").strip() == "*"
+
+
+def _headers_of(tag: str) -> tuple[tuple[bytes, bytes], ...]:
+    named = {"etag": tag, "cache-control": CACHE_CONTROL, "vary": _VARY_WHOLLY}
+    return tuple((name.encode(), value.encode()) for name, value in named.items())
 
 
 async def _send_not_modified(headers: tuple[tuple[bytes, bytes], ...], send: Send) -> None:

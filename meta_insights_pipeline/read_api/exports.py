@@ -1,23 +1,20 @@
 """Answers as a table: the same query, written as CSV, Parquet or an Arrow stream while its rows are read."""
 
-import csv
 import io
 from collections.abc import Iterator
-from datetime import date, datetime
 from itertools import chain
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
+from meta_insights_pipeline.read_api.csv_lines import lines_sql, names_line
 from meta_insights_pipeline.read_api.parameters import MEDIA_TYPES, Format
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
-from meta_insights_pipeline.warehouse.reading.statement import Query, Shape
-
-# A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection").
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+from meta_insights_pipeline.warehouse.reading.statement import Query
 
 
 def table_answer(query: Query, snapshot: Snapshot, form: Format, name: str) -> Response:
@@ -37,33 +34,19 @@ def table_answer(query: Query, snapshot: Snapshot, form: Format, name: str) -> R
 
 
 def _csv(query: Query, snapshot: Snapshot) -> Iterator[bytes]:
-    """CSV as RFC 4180 has it: UTF-8, one line of names, numbers as JSON shows them, nothing for null."""
-    texts = [column.shape in (Shape.NAME, Shape.TEXT) for column in query.columns]
-    lines = io.StringIO(newline="")
-    writer = csv.writer(lines)
-    writer.writerow([column.name for column in query.columns])
-    for batch in snapshot.arrow(query.json_sql, query.parameters):
-        columns = [column.to_pylist() for column in batch.columns]
-        for row in zip(*columns, strict=True):
-            writer.writerow([_cell(value, is_text) for value, is_text in zip(row, texts, strict=True)])
-        yield lines.getvalue().encode("utf-8")
-        lines.seek(0)
-        lines.truncate()
-    yield lines.getvalue().encode("utf-8")
+    """CSV: UTF-8, one line of names, numbers as JSON shows them."""
+    batches = iter(snapshot.arrow(lines_sql(query), query.parameters))
+    first = next(batches, None)
+    yield names_line(query) + (b"" if first is None else _joined(first))
+    for batch in batches:
+        yield _joined(batch)
 
 
-def _cell(value: Any, is_text: bool) -> Any:
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case datetime():
-            return f"{value.isoformat()}Z"
-        case date():
-            return value.isoformat()
-        case str() if is_text and value.startswith(_FORMULA_STARTS):
-            return f"'{value}"
-        case _:
-            return value
+def _joined(batch: pa.RecordBatch) -> bytes:
+    """The texts of the only column, one after the other."""
+    texts = batch.column(0).cast(pa.binary())
+    joined: bytes = pc.binary_join(pa.ListArray.from_arrays([0, len(texts)], texts), b"")[0].as_py()
+    return joined
 
 
 class _Sink(io.RawIOBase):

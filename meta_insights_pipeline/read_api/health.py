@@ -2,15 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from meta_insights_pipeline.read_api.errors import UnavailableError
 from meta_insights_pipeline.read_api.problems import problem_responses
 from meta_insights_pipeline.read_api.snapshot_dependency import snapshots_of
-from meta_insights_pipeline.warehouse.reading.snapshots import Snapshots
 
 _RETRY_SECONDS = "30"
 
@@ -38,7 +36,7 @@ def health_router(oldest: timedelta, now: Callable[[], datetime]) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", summary="Whether the process lives")
-    def healthz() -> Health:
+    async def healthz() -> Health:
         """Looks at nothing: restart a process that does not answer this."""
         return Health(status="ok")
 
@@ -47,9 +45,9 @@ def health_router(oldest: timedelta, now: Callable[[], datetime]) -> APIRouter:
         summary="Whether there is something to answer from",
         responses=problem_responses(503),
     )
-    def readyz(snapshots: Annotated[Snapshots, Depends(snapshots_of)]) -> Readiness:
+    async def readyz(request: Request) -> Readiness:
         """503 while nothing is published, and when what is published is older than META_INSIGHTS_API_OLDEST_HOURS."""
-        snapshot = snapshots.current
+        snapshot = snapshots_of(request).current
         retry = {"Retry-After": _RETRY_SECONDS}
         if snapshot is None:
             raise UnavailableError("Nothing was published yet; run meta-insights sync first.", retry)

@@ -3,6 +3,7 @@
 Belongs here: the form of every error answer and the id of a request. Does not belong here: why something is refused.
 """
 
+import asyncio
 import logging
 import re
 import uuid
@@ -27,6 +28,8 @@ REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NOTHING_THERE = "There is nothing at this address; the API is described at /docs."
 _OUT_OF_ORDER = "The server could not answer; its log tells more under the request id."
+_STOPPING = "The server is being stopped and could not answer in the time that was left; ask again."
+_STOPPING_RETRY_SECONDS = "5"
 _NOT_UNDERSTOOD = "The request cannot be understood; `errors` names what to change."
 
 SCHEMA: Mapping[str, Any] = {
@@ -123,6 +126,40 @@ class RequestIdMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class AnswerAnywayMiddleware:
+    """Answers what ends without an answer, inside of whatever gives answers their headers: an error of ours, or the server's end.
+
+    An error goes on, so that it is logged with its traceback.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal is_started
+            is_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:
+            # The server cancels nothing but what is left when its time to stop is over. An answer that has begun is cut off.
+            if not is_started:
+                answer = problem(Request(scope), 503, _STOPPING, {"Retry-After": _STOPPING_RETRY_SECONDS})
+                await answer(scope, receive, send)
+        except Exception:
+            if not is_started:
+                await problem(Request(scope), 500, _OUT_OF_ORDER)(scope, receive, send)
+            raise
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -1,15 +1,25 @@
 """Answers kept in memory: the same question, and no other, gets the same answer."""
 
 import dataclasses
+from datetime import date
 
 import pytest
 
 from meta_insights_pipeline.read_api.answer_cache import Answer, AnswerCache, Question, normalized
 
-QUESTION = Question("file", 7, "/overview", "days=7", "application/json", "viewer", frozenset({"1", "2"}))
+QUESTION = Question(
+    "file",
+    (date(2026, 3, 1), date(2026, 3, 2)),
+    "/overview",
+    "days=7",
+    "application/json",
+    "viewer",
+    frozenset({"1", "2"}),
+)
 OTHERS = [
     {"snapshot": "other"},
-    {"slot": 8},
+    {"days": (date(2026, 3, 2), date(2026, 3, 1))},
+    {"days": ()},
     {"path": "/recent"},
     {"query": "days=8"},
     {"accept": "text/csv"},

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from meta_insights_pipeline.read_api.access.principal import Role
+from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
 from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.processes import wait_for
 from meta_insights_pipeline_tests.read_api.served import Api, World, copy_world, make_world, on_a_port, opened
@@ -111,6 +112,24 @@ def test_every_answer_says_what_a_browser_may_do_and_who_may_keep_it(api: Api, p
     assert headers["X-Request-ID"]
 
 
+def test_an_error_of_ours_has_the_headers_of_every_other_answer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    origin = "https://dashboard.example.com"
+    # Nothing of what is asked for is in it.
+    publish_number(tmp_path, 1)
+    with opened(tmp_path, API_CORS_ORIGINS=origin) as api:
+        answer = api.client.get(OVERVIEW, headers={**api.key(), "Origin": origin})
+    assert answer.status_code == 500
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert answer.headers["Access-Control-Allow-Origin"] == origin
+    assert answer.headers["X-Request-ID"] == answer.json()["request_id"]
+    assert sum("ended with" in record.getMessage() for record in caplog.records) == 1
+
+
 def test_only_pages_of_named_origins_may_ask(home: Path) -> None:
     named, other = "https://dashboard.example.com", "https://evil.example"
     with opened(home, API_CORS_ORIGINS=f"{named}, http://localhost:3001") as api:
@@ -143,6 +162,33 @@ def test_long_answers_are_compressed_for_who_takes_that(api: Api) -> None:
         assert packed.json() == plain.json()
         assert packed.headers["ETag"] == plain.headers["ETag"]
         assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "is_packed"),
+    [
+        ("gzip;q=0", False),
+        ("br, GZIP ; q=0.000, *", False),
+        ("identity;q=1, *;q=0", False),
+        ("xgzip", False),
+        ("br;q=1.0, gzip;q=0.001", True),
+        ("deflate, x-gzip", True),
+    ],
+)
+def test_only_who_gives_gzip_a_weight_above_nothing_gets_it(api: Api, accepted: str, is_packed: bool) -> None:
+    key = api.key()
+    for _ in range(3):
+        answer = api.client.get(OVERVIEW, headers={**key, "Accept-Encoding": accepted})
+        assert (answer.headers.get("Content-Encoding") == "gzip") is is_packed
+
+
+@pytest.mark.parametrize(("form", "is_packed"), [("csv", True), ("parquet", False), ("arrow", False)])
+def test_parquet_and_arrow_are_not_compressed_once_more(api: Api, form: str, is_packed: bool) -> None:
+    headers = {**api.key(), "Accept-Encoding": "gzip"}
+    answer = api.client.get(f"/meta/insights/reconciliation?days=10&format={form}", headers=headers)
+    assert answer.status_code == 200
+    assert len(answer.content) > 1024
+    assert (answer.headers.get("Content-Encoding") == "gzip") is is_packed
 
 
 def test_a_body_that_is_too_long_is_refused_whether_its_length_is_told_or_not(api: Api) -> None:
@@ -248,19 +294,113 @@ def test_answers_from_memory_count_against_the_limit(home: Path) -> None:
         assert api.client.get(OVERVIEW, headers=api.key()).status_code == 200
 
 
-def test_a_new_publication_and_a_new_quarter_of_an_hour_make_a_new_answer(home: Path) -> None:
-    clock = SkippingClock(datetime.now(UTC))
+def test_while_nothing_is_published_a_tag_holds_until_the_day_changes_and_for_named_days_for_ever(home: Path) -> None:
+    # Noon of UTC, when it is midnight in none of the zones of this world.
+    clock = SkippingClock(datetime.now(UTC).replace(hour=12, minute=5) + timedelta(days=1))
+    relative = ["overview?days=3", "accounts", "recent-insights/{account}"]
+    absolute = ["overview?date_from=2026-01-01&date_to=2026-01-31", "accounts?days=3&as_of=2026-01-31T12:00:00Z"]
     with opened(home, clock=clock) as api:
         key = api.key()
-        tags = [api.client.get(OVERVIEW, headers=key).headers["ETag"]]
-        clock.sleep(900)
-        tags.append(api.client.get(OVERVIEW, headers=key).headers["ETag"])
+        account = api.client.get("/meta/insights/accounts", headers=key).json()["items"][0]["account_id"]
+
+        def tags(paths: list[str]) -> list[str]:
+            found = [api.client.get(f"/meta/insights/{path.format(account=account)}", headers=key) for path in paths]
+            return [answer.headers["ETag"] for answer in found]
+
+        first = tags([*relative, *absolute])
+        for _ in range(8):
+            clock.sleep(900)
+            assert tags([*relative, *absolute]) == first
+        clock.sleep(22 * 3600)
+        later = tags([*relative, *absolute])
+        assert later[3:] == first[3:]
+        assert not set(later[:3]) & set(first[:3])
+
+
+def test_a_new_publication_makes_a_new_answer(home: Path) -> None:
+    with opened(home) as api:
+        key = api.key()
+        path = "/meta/insights/overview?date_from=2026-01-01&date_to=2026-01-31"
+        first = api.client.get(path, headers=key).headers["ETag"]
         draft = home / "draft"
         draft.write_bytes((home / "meta_insights.duckdb").read_bytes())
         draft.replace(home / "meta_insights.duckdb")
         api.app.state.snapshots.refresh()
-        tags.append(api.client.get(OVERVIEW, headers=key).headers["ETag"])
-        assert len(set(tags)) == 3
+        assert api.client.get(path, headers={**key, "If-None-Match": first}).headers["ETag"] != first
+
+
+def test_whoever_has_the_answer_is_told_so_before_anything_is_read(
+    home: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Nothing is kept, so that an answer is found out each time.
+    with opened(home, API_CACHE_MB=0, API_REQUESTS_PER_MINUTE=6) as api:
+        key = api.key()
+        for path in (OVERVIEW, f"/meta/insights/campaign/{world.ids['campaign'][0]}?format=csv"):
+            tag = api.client.get(path, headers=key).headers["ETag"]
+            with monkeypatch.context() as patch:
+                for name in ("rows", "columns_and_rows", "arrow"):
+                    patch.delattr(Snapshot, name)
+                answer = api.client.get(path, headers={**key, "If-None-Match": tag})
+                assert (answer.status_code, answer.content) == (304, b"")
+                assert answer.headers["ETag"] == tag
+                assert "Accept-Encoding" in answer.headers["Vary"]
+                assert api.client.get(path, headers={"If-None-Match": tag}).status_code == 401
+        statuses = [api.client.get(path, headers={**key, "If-None-Match": tag}).status_code for _ in range(3)]
+        assert statuses == [304, 304, 429]
+
+
+@pytest.mark.parametrize("cache_mb", [0, 8])
+def test_tags_are_compared_weakly_and_a_star_stands_for_any(home: Path, cache_mb: int) -> None:
+    with opened(home, API_CACHE_MB=cache_mb) as api:
+        key = api.key()
+        tag = api.client.get(OVERVIEW, headers=key).headers["ETag"]
+        strong = tag.removeprefix("W/")
+        for given in ("*", " * ", strong, f'"a, b", {strong}', f'W/"a",{tag}'):
+            for _ in range(3):
+                answer = api.client.get(OVERVIEW, headers={**key, "If-None-Match": given})
+                assert (answer.status_code, answer.headers["ETag"]) == (304, tag), given
+        for given in ('"*"', strong.strip('"'), '"a*"', ""):
+            assert api.client.get(OVERVIEW, headers={**key, "If-None-Match": given}).status_code == 200, given
+        # There is no answer of which the client might have one.
+        answer = api.client.get("/meta/insights/campaign/1", headers={**key, "If-None-Match": "*"})
+        assert answer.status_code == 404
+
+
+def test_head_is_answered_as_get_without_the_body(api: Api, world: World, log: pytest.LogCaptureFixture) -> None:
+    key = api.key()
+    identifier = world.ids["campaign"][0]
+    for path in (
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/docs",
+        OVERVIEW,
+        f"/meta/insights/campaign/{identifier}?days=3&format=csv",
+        "/meta/insights/syncs",
+        "/nothing",
+        "/meta/insights/campaign/1",
+    ):
+        for _ in range(3):
+            full, head = (api.client.request(method, path, headers=key) for method in ("GET", "HEAD"))
+            assert (head.status_code, head.content) == (full.status_code, b""), path
+            for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control", "Content-Security-Policy"):
+                # Ids of requests are of one length.
+                assert head.headers.get(name) == full.headers.get(name), (path, name)
+    lines = [record.getMessage() for record in log.records]
+    assert any(line.startswith("HEAD /meta/insights/overview 200") and "from memory" in line for line in lines)
+    assert any(line.startswith("HEAD /meta/insights/campaign/{campaign_id} 200") for line in lines)
+    assert api.client.request("HEAD", OVERVIEW).status_code == 401
+    answer = api.client.request("HEAD", "/meta/insights/sync-now", headers=key)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+    assert api.client.post(OVERVIEW, headers=key).headers["Allow"] == "GET, HEAD"
+
+
+def test_head_leaves_the_connection_in_order(api: Api) -> None:
+    with on_a_port(api.app) as url, requests.Session() as session:
+        session.headers.update(api.key())
+        for path in ("/healthz", OVERVIEW, f"{OVERVIEW}&format=csv", "/nothing") * 2:
+            head = session.head(url + path, timeout=20)
+            assert (head.content, head.status_code) == (b"", session.get(url + path, timeout=20).status_code)
 
 
 def test_many_who_ask_the_same_at_once_have_it_found_out_once(home: Path, log: pytest.LogCaptureFixture) -> None:

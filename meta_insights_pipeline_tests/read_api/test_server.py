@@ -20,7 +20,7 @@ import requests
 
 from meta_insights_pipeline_tests.processes import COMMAND, environment, run_command, wait_for
 from meta_insights_pipeline_tests.read_api.served import Headers, World, copy_world, make_world
-from meta_insights_pipeline_tests.read_api.sync_now.dagster_double import dagster_double
+from meta_insights_pipeline_tests.read_api.sync_now.dagster_double import dagster_double, dagster_that_hangs
 from meta_insights_pipeline_tests.test_up import free_port
 
 OVERVIEW = "/meta/insights/overview?days=3"
@@ -57,7 +57,8 @@ class Serving:
     def is_up(self) -> bool:
         try:
             return self.get("/healthz").ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
+            # The port is there before its workers are.
             return False
 
     def stop(self, number: int = signal.SIGTERM) -> int:
@@ -83,7 +84,7 @@ def serving(home: Path, *arguments: str, **variables: str) -> Iterator[Serving]:
         found = re.search(r"http://\S+", line)
         assert found, line + log.read_text("utf-8")
         server = Serving(process, found.group(), log)
-        wait_for(server.is_up, 30, "the server")
+        wait_for(server.is_up, 60, "the server")
         yield server
     finally:
         if process.poll() is None:
@@ -158,6 +159,38 @@ def test_what_is_being_answered_when_it_is_stopped_is_answered_and_nothing_stays
     assert not list(home.glob(".meta_insights.duckdb.reader-*"))
     assert key["X-API-Key"] not in server.log.read_text("utf-8")
     assert '"request": "' in server.log.read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_hangs_when_it_is_stopped_is_told_so_and_the_end_comes_within_the_time_that_is_documented(
+    home: Path, workers: int
+) -> None:
+    with (
+        dagster_that_hangs() as dagster,
+        serving(home, "--workers", str(workers), META_INSIGHTS_DAGSTER_URL=dagster) as server,
+    ):
+        key, answers = new_key(home, "operator"), list[requests.Response]()
+
+        def ask(method: str, path: str) -> None:
+            answers.append(requests.request(method, f"{server.url}/meta/insights/{path}", headers=key, timeout=60))
+
+        asked = [("GET", f"sync/{'0' * 36}")] * 32 + [("POST", "sync-now")] * 8
+        threads = [threading.Thread(target=ask, args=one) for one in asked]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        began = time.monotonic()
+        assert server.stop() == 0
+        # On a machine that has as many cores as there is work.
+        assert time.monotonic() - began < max(10.0, 2 * os.getloadavg()[0])
+        for thread in threads:
+            thread.join()
+    assert [answer.status_code for answer in answers] == [503] * 40
+    sentences = {answer.json()["detail"] for answer in answers}
+    assert any("being stopped" in sentence for sentence in sentences)
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    assert "Traceback" not in server.log.read_text("utf-8")
 
 
 # ---- publications under load ----

@@ -1,16 +1,30 @@
 """Access control as a server has it: everything put together from the settings."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import anyio.to_thread
+from starlette.datastructures import Headers
 
 from meta_insights_pipeline.clock import Clock, SystemClock
 from meta_insights_pipeline.read_api.access.access_file import AccessFile
 from meta_insights_pipeline.read_api.access.audit import AuditLog
 from meta_insights_pipeline.read_api.access.authenticator import Authenticator
+from meta_insights_pipeline.read_api.access.credentials import has_token
 from meta_insights_pipeline.read_api.access.key_book import KeyBook
+from meta_insights_pipeline.read_api.access.principal import Principal
 from meta_insights_pipeline.read_api.access.rate_limit import RateLimiter
 from meta_insights_pipeline.read_api.access.startup import StartVerdict, start_verdict
 from meta_insights_pipeline.read_api.access.tokens import token_verifier
+from meta_insights_pipeline.read_api.aside import Aside, Places
 from meta_insights_pipeline.settings import Settings
+
+# Of their own, so that nobody waits to be let in for queries of others, and keys not for the keys of an issuer.
+_KEYS: Final = Places("key-check", 8)
+_TOKENS: Final = Aside(
+    "token-check", places=8, wait_seconds=5.0, sentence="Tokens cannot be checked right now; ask again in a moment."
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +36,16 @@ class AccessControl:
     audit: AuditLog
     verdict: StartVerdict
     """Look here before listening."""
+
+    async def principal(self, headers: Headers) -> Principal:
+        """Who sends a request; waits in no line but that for checks. Errors are those of `Authenticator.authenticate`."""
+        known = self.authenticator.recall(headers)
+        if known is not None:
+            return known
+        check = partial(self.authenticator.authenticate, headers)
+        if has_token(headers):
+            return await _TOKENS.run(check)
+        return await anyio.to_thread.run_sync(check, limiter=_KEYS.limiter)
 
 
 def access_control(

@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from meta_insights_pipeline.read_api.access.api_keys import PREFIX
 from meta_insights_pipeline.read_api.access.errors import CredentialsError
 from meta_insights_pipeline.read_api.access.startup import is_loopback
 
@@ -32,6 +33,14 @@ def credential_in(headers: Headers) -> str | None:
     if not credential:
         raise CredentialsError.invalid()
     return credential
+
+
+def has_token(headers: Headers) -> bool:
+    """Whether a request carries what can only be a token, the check of which may need keys that are elsewhere."""
+    sent = headers.get("Authorization") or headers.get(API_KEY_HEADER) or ""
+    credential = sent.strip().rpartition(" ")[2]
+    # The prefix cannot begin a token, which is Base64 of a JSON object.
+    return bool(credential) and not credential.startswith(PREFIX)
 
 
 def is_local(headers: Headers) -> bool:

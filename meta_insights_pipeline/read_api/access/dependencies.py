@@ -1,8 +1,8 @@
 """Access control for routes: FastAPI dependencies, and the security schemes that /docs shows."""
 
 import logging
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from typing import Annotated, cast
 
 from fastapi import Depends, FastAPI, Request, Security
 from fastapi.responses import JSONResponse
@@ -43,12 +43,12 @@ def access_of(request: Request) -> AccessControl:
     return access
 
 
-def current_principal(
+async def current_principal(
     request: Request,
     _by_bearer: Annotated[object, Security(_bearer)],
     _by_api_key: Annotated[object, Security(_api_key)],
 ) -> Principal:
-    """Who asks, counted against the limit. Not a coroutine, since files are read and keys may be fetched.
+    """Who asks, counted against the limit.
 
     Raises:
         CredentialsError: 401.
@@ -56,27 +56,39 @@ def current_principal(
         TooManyRequestsError: 429.
         UnavailableError: 503.
     """
+    return await principal_of(request)
+
+
+async def principal_of(request: Request) -> Principal:
+    """The same for whoever is no route: a request is checked and counted once, however often this is asked."""
+    state = request.state
+    if hasattr(state, "principal"):
+        return cast(Principal, state.principal)
     access = access_of(request)
     address = client_of(request.client.host if request.client else None)
     try:
-        principal = access.authenticator.authenticate(request.headers)
+        # The cache has asked before, where it is about an answer that may be kept.
+        checked = getattr(state, "checked", None) or await access.principal(request.headers)
+        if isinstance(checked, Exception):
+            raise checked
     except ApiError:
         access.limiter.take(address)
         raise
-    access.limiter.take(address if principal.kind == "open" else principal.label)
-    return principal
+    access.limiter.take(address if checked.kind == "open" else checked.label)
+    state.principal = checked
+    return cast(Principal, checked)
 
 
 CurrentPrincipal = Annotated[Principal, Depends(current_principal)]
 
 
-def require(role: Role) -> Callable[[Principal], Principal]:
+def require(role: Role) -> Callable[[Principal], Awaitable[Principal]]:
     """A dependency that gives the principal if it has a role.
 
     Used as `Annotated[Principal, Depends(require(Role.OPERATOR))]`, or in `dependencies` of a router.
     """
 
-    def principal_with_role(principal: CurrentPrincipal) -> Principal:
+    async def principal_with_role(principal: CurrentPrincipal) -> Principal:
         if not principal.may(role):
             raise ForbiddenError(f"This needs the role {role.value}; yours is {principal.role.value}.")
         return principal
@@ -84,6 +96,6 @@ def require(role: Role) -> Callable[[Principal], Principal]:
     return principal_with_role
 
 
-def _file_out_of_order(request: Request, error: Exception) -> JSONResponse:
+async def _file_out_of_order(request: Request, error: Exception) -> JSONResponse:
     log.error("%s", error)
     return problem(request, 503, _OUT_OF_ORDER, {"Retry-After": "60"})

@@ -19,7 +19,7 @@ router = new_router()
 _CURSOR = "syncs"
 
 
-def history_of(request: Request) -> SyncHistory:
+async def history_of(request: Request) -> SyncHistory:
     """The sync history of the app that a request came to."""
     state = request.app.state
     if not hasattr(state, "sync_history"):

@@ -33,12 +33,20 @@ FINGERPRINT_TAG: Final = "meta_insights/sync"
 BY: Final = "read API"
 QUEUED: Final = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING")
 RUNNING: Final = (*QUEUED, "STARTED")
-_CONNECT_SECONDS, _READ_SECONDS = 3.0, 30.0
+_CONNECT_SECONDS = 3.0
+_READ_SECONDS = 5.0
+"""Of a question. Somebody waits for each, and asks again anyway."""
+_LAUNCH_SECONDS = 30.0
+"""Of a launch: one that was given up may have been taken all the same."""
 _RETRY_SECONDS = "15"
 _MOST_EVENTS = 1000
 _AWAY = (
     "Dagster cannot be reached, so no sync can be started or looked at now; see that it runs (meta-insights up starts it) and "
     "that META_INSIGHTS_DAGSTER_URL leads to it."
+)
+_SLOW = (
+    "Dagster does not answer in time, so nothing can be said of syncs now; ask again, and see how busy its webserver is at "
+    "META_INSIGHTS_DAGSTER_URL."
 )
 _NOT_TAKEN = (
     "Dagster did not take the sync; see that the code location meta_insights_pipeline is loaded there. The log of this server "
@@ -153,7 +161,7 @@ class Dagster:
             wanted: What to bring up to date.
             by: Label of whoever asks.
         """
-        data = self._ask(_LAUNCH, params=execution_params(wanted, by))["launchRun"]
+        data = self._ask(_LAUNCH, _LAUNCH_SECONDS, params=execution_params(wanted, by))["launchRun"]
         if data["__typename"] != "LaunchRunSuccess":
             causes = [error["message"] for error in data.get("errors", [])] or [data.get("message", "")]
             log.error("Dagster did not take a sync (%s): %s", data["__typename"], " ".join(causes)[:500])
@@ -181,18 +189,19 @@ class Dagster:
         connection = self._ask(_FAILURE, id=run_id, limit=_MOST_EVENTS)["runOrError"].get("eventConnection", {})
         return failure_sentence(connection.get("events", []))
 
-    def _ask(self, query: str, **variables: Any) -> Any:
+    def _ask(self, query: str, seconds: float = _READ_SECONDS, **variables: Any) -> Any:
         try:
             answer = requests.post(
                 self._url,
                 json={"query": query, "variables": variables},
-                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                timeout=(_CONNECT_SECONDS, seconds),
                 allow_redirects=False,
             )
             content = answer.json()
         except (requests.RequestException, ValueError) as error:
             log.warning("Dagster cannot be asked at META_INSIGHTS_DAGSTER_URL: %s.", type(error).__name__)
-            raise UnavailableError(_AWAY, {"Retry-After": _RETRY_SECONDS}) from None
+            sentence = _SLOW if isinstance(error, requests.ReadTimeout) else _AWAY
+            raise UnavailableError(sentence, {"Retry-After": _RETRY_SECONDS}) from None
         if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
             log.error("Dagster answered %d without data: %.500s", answer.status_code, content)
             raise UnavailableError(_AWAY, {"Retry-After": _RETRY_SECONDS})

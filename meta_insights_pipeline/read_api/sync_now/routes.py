@@ -1,5 +1,9 @@
-"""The routes of syncs."""
+"""The routes of syncs.
 
+Whatever asks Dagster is done aside: it may be slow or hang, and everything else is answered meanwhile.
+"""
+
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -7,14 +11,20 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.read_api.access.dependencies import CurrentPrincipal, require
 from meta_insights_pipeline.read_api.access.principal import Principal, Role
+from meta_insights_pipeline.read_api.aside import Aside
 from meta_insights_pipeline.read_api.problems import problem_responses, request_id
 from meta_insights_pipeline.read_api.sync_now.models import SyncAccepted, SyncNowRequest, SyncStatus
 from meta_insights_pipeline.read_api.sync_now.service import SyncService
 
 router = APIRouter(prefix="/meta/insights", tags=["sync"])
 
+_BUSY = "Dagster takes its time and others wait for it already; ask again."
+# Apart, so that syncs can be looked at while one is started slowly.
+_STARTING = Aside("sync-start", places=4, wait_seconds=5.0, sentence=_BUSY)
+_LOOKING = Aside("sync-look", places=4, wait_seconds=2.0, sentence=_BUSY)
 
-def syncs_of(request: Request) -> SyncService:
+
+async def syncs_of(request: Request) -> SyncService:
     """The syncs of the app that a request came to."""
     service = request.app.state.syncs
     assert isinstance(service, SyncService)
@@ -33,7 +43,7 @@ Syncs = Annotated[SyncService, Depends(syncs_of)]
         **problem_responses(400, 401, 403, 404, 413, 422, 429, 503),
     },
 )
-def sync_now(
+async def sync_now(
     request: Request,
     response: Response,
     principal: Annotated[Principal, Depends(require(Role.OPERATOR))],
@@ -55,7 +65,8 @@ def sync_now(
     The same sync that is queued or running already is not started again: its run is the answer. Whoever is confined to some ad
     accounts starts syncs of those alone.
     """
-    launched = syncs.launch(asked or SyncNowRequest(), principal, key=idempotency_key, request_id=request_id(request))
+    launch = partial(syncs.launch, asked or SyncNowRequest(), principal, key=idempotency_key)
+    launched = await _STARTING.run(partial(launch, request_id=request_id(request)))
     status_url = str(request.url_for("sync_status", run_id=launched.run_id))
     response.headers["Location"] = status_url
     return SyncAccepted(
@@ -74,7 +85,7 @@ def sync_now(
     summary="How a sync goes",
     responses=problem_responses(401, 403, 404, 422, 429, 503),
 )
-def sync_status(
+async def sync_status(
     principal: CurrentPrincipal,
     syncs: Syncs,
     run_id: Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="id of the run")],
@@ -84,4 +95,4 @@ def sync_status(
     Whoever is confined to some ad accounts sees the syncs that are about those alone; others are answered like those that do not
     exist.
     """
-    return syncs.status(run_id, principal)
+    return await _LOOKING.run(partial(syncs.status, run_id, principal))

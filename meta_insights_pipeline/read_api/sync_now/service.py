@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 
 ASKED: Final = "asked"
 """Outcome in the audit log of what is about to be launched; the entry after it, of the same request, says what became of it."""
-_LOCK_SECONDS = 45.0
+# No longer than somebody waits for a place to ask for a sync at all.
+_LOCK_SECONDS = 10.0
 _RETRY_SECONDS = "5"
 # All levels are collected by one step.
 _STEPS = 1

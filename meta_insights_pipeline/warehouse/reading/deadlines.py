@@ -28,6 +28,7 @@ class Deadlines:
         self._interrupted: set[object] = set()
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._is_over = False
 
     @contextmanager
     def limited(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -37,6 +38,8 @@ class Deadlines:
             QueryTimeoutError: It was ended.
         """
         ticket = object()
+        if self._is_over:
+            raise QueryTimeoutError("The server is being stopped.")
         self._watch(ticket, cursor)
         try:
             yield
@@ -52,6 +55,14 @@ class Deadlines:
             with self._changed:
                 self._running.pop(ticket, None)
                 self._interrupted.discard(ticket)
+
+    def interrupt(self) -> None:
+        """End all queries that run, and those that begin later."""
+        with self._changed:
+            self._is_over = True
+            for ticket, (_, cursor) in self._running.items():
+                self._interrupted.add(ticket)
+                cursor.interrupt()
 
     def close(self) -> None:
         """End the thread; queries that run go on without a limit."""

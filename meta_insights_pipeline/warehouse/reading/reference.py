@@ -77,8 +77,12 @@ class ReferenceBook:
 
     def known(self, snapshot: Readable) -> Reference | None:
         """The reference of a published file, if it was read already; waits for nobody who reads one."""
+        return self.known_of(snapshot.identity)
+
+    def known_of(self, identity: str) -> Reference | None:
+        """The same, of the published file that has this identity."""
         with self._lock:
-            return self._kept.get(snapshot.identity)
+            return self._kept.get(identity)
 
     def of(self, snapshot: Readable) -> Reference:
         """The reference of a published file."""

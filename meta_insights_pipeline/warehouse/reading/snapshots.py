@@ -272,6 +272,10 @@ class Snapshots:
             self._watcher = threading.Thread(target=self._look, name="snapshot-watcher", daemon=True)
             self._watcher.start()
 
+    def interrupt(self) -> None:
+        """End all queries that run, and those that begin later, as if they had taken too long."""
+        self._deadlines.interrupt()
+
     def close(self) -> None:
         """Open nothing more, and close what nobody reads; what is being read is closed when that ends."""
         self._stop.set()

@@ -1,6 +1,7 @@
 """Dagster's GraphQL as far as the read API uses it, over HTTP: takes launches, and tells of runs what a test puts down."""
 
 import json
+import socket
 import threading
 import time
 import uuid
@@ -72,6 +73,31 @@ class DagsterDouble:
         config = params["runConfigData"]["ops"]["insights"]["config"]
         run_id = self.add_run("QUEUED", config["accounts"], tags=params["executionMetadata"]["tags"])
         return {"__typename": "LaunchRunSuccess", "run": {"runId": run_id}}
+
+
+@contextmanager
+def dagster_that_hangs() -> Iterator[str]:
+    """The address of one that takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            while True:
+                try:
+                    taken.append(listener.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=take)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            # Closing alone does not wake who waits for the next one.
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            for connection in taken:
+                connection.close()
 
 
 @contextmanager

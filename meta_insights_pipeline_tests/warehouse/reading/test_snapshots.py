@@ -183,6 +183,29 @@ def test_each_of_several_late_queries_is_ended_and_a_quick_one_between_them_is_n
     assert sorted(map(str, outcomes)) == ["[(1,)]", "late", "late"]
 
 
+def test_when_the_end_is_near_what_runs_is_ended_and_nothing_more_begins(path: Path) -> None:
+    outcomes: list[str] = []
+    with Snapshots(path, query_seconds=600) as snapshots, snapshots.lease() as snapshot:
+
+        def run() -> None:
+            with pytest.raises(QueryTimeoutError):
+                snapshot.rows(ENDLESS)
+            outcomes.append("ended")
+
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.3)
+        began = time.monotonic()
+        snapshots.interrupt()
+        for thread in threads:
+            thread.join(10)
+        assert time.monotonic() - began < 3
+        assert outcomes == ["ended"] * 3
+        with pytest.raises(QueryTimeoutError):
+            snapshot.rows(NUMBER)
+
+
 def test_a_query_that_needs_too_much_memory_is_refused_and_the_next_one_runs(path: Path) -> None:
     with Snapshots(path, memory_limit="20MB") as snapshots, snapshots.lease() as snapshot:
         with pytest.raises(QueryTooLargeError, match="20MB"):
