@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from meta_insights_pipeline.clock import Clock
@@ -21,11 +20,10 @@ from meta_insights_pipeline.graph_api.errors import (
 )
 from meta_insights_pipeline.graph_api.paging import follow_pages
 from meta_insights_pipeline.graph_api.report_runs import PollPolicy
+from meta_insights_pipeline.logs import log_context
 
 log = logging.getLogger(__name__)
 
-# Numbers no longer change after this ("Insights API Limits and Best Practices").
-FINAL_AFTER = timedelta(days=28)
 _ROW = b'"date_start"'
 
 
@@ -93,9 +91,9 @@ class Fetcher:
     def _fetch(self, request: Request) -> Part | None:
         """One way of asking; None when a direct answer has more than one page's worth of rows."""
         key = identity(self._api.base_url, self._api.version, request.asked_node, request.parameters)
-        final_from = datetime.combine(request.days.until, datetime.min.time(), UTC) + FINAL_AFTER
         while True:
-            purchase = self._book.claim(key, asynchronous=not request.direct, final=final_from < self._clock.now())
+            ended = request.days.until < request.account.today(self._clock.now())
+            purchase = self._book.claim(key, asynchronous=not request.direct, ended=ended)
             resumed = purchase.run_id is not None
             if purchase.pages or resumed:
                 log.info("%s: gone on with after page %d", request, purchase.pages, extra=_about(request, purchase))
@@ -150,6 +148,12 @@ class Fetcher:
             run_id = report_runs.submit(self._api, request.asked_node, request.parameters, account=account)
             self._book.submitted(purchase, run_id)
             log.debug("%s: submitted", request, extra=_about(request, purchase))
+        with log_context(report_run_id=str(purchase.run_id)):
+            self._read_submitted(request, purchase, young=young)
+
+    def _read_submitted(self, request: Request, purchase: Purchase, *, young: bool) -> None:
+        """Wait for a report and read its pages; a young one was submitted just now."""
+        account = request.account.id
         run_id = str(purchase.run_id)
         if not purchase.pages:
             asked = report_runs.wait_until_ready(
