@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -293,6 +294,20 @@ def test_workers_share_the_port_their_counts_are_added_up_and_one_that_dies_is_r
         _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
     assert not list((home / "tmp").glob("api-metrics-*"))
+
+
+@pytest.mark.slow
+def test_a_key_gets_its_limit_once_however_its_requests_fall_on_the_workers(home: Path) -> None:
+    limit = 60
+    with serving(home, "--workers", "2", META_INSIGHTS_API_REQUESTS_PER_MINUTE=str(limit)) as server:
+        wait_for(lambda: len(workers_of(server)) == 2, 30, "both workers")
+        key, began = new_key(home), time.monotonic()
+        # Each on a connection of its own and some at once, so that both workers are asked.
+        with ThreadPoolExecutor(6) as pool:
+            statuses = [one.status_code for one in pool.map(lambda _: server.get(OVERVIEW, key), range(3 * limit))]
+        let_in = statuses.count(200)
+        assert statuses.count(429) == 3 * limit - let_in
+        assert limit <= let_in <= limit + (time.monotonic() - began) * limit / 60 + 1
 
 
 def _answers(server: Serving, key: Headers) -> Any:
