@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     api_metrics: bool = Field(
         False,
         validation_alias="META_INSIGHTS_API_METRICS",
-        description="true serves Prometheus metrics at /metrics, to holders of a credential",
+        description="true serves Prometheus metrics at /metrics, to holders of a credential with the role admin",
     )
     jwt_jwks_url: str | None = Field(
         None,

@@ -274,7 +274,7 @@ def _is_worker(process: psutil.Process) -> bool:
 @pytest.mark.slow
 def test_workers_share_the_port_their_counts_are_added_up_and_one_that_dies_is_replaced(home: Path) -> None:
     with serving(home, "--workers", "2", META_INSIGHTS_API_METRICS="true") as server:
-        key = new_key(home)
+        key = new_key(home, "admin")
         first = {worker.pid for worker in workers_of(server)}
         assert len(first) == 2
         for _ in range(30):
