@@ -117,7 +117,7 @@ class Settings(BaseSettings):
         10.0,
         validation_alias="META_INSIGHTS_API_QUERY_SECONDS",
         gt=0,
-        description="how long one query of the read API may take; then it is ended and answered 503",
+        description="how long the queries of one request to the read API may take together; then it is ended and answered 503",
     )
     api_memory_limit: str = Field(
         "512MB",

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from meta_insights_pipeline.read_api.access.principal import Role
-from meta_insights_pipeline.warehouse.reading.deadlines import QueryTimeoutError
+from meta_insights_pipeline.warehouse.reading.deadlines import Budget, Deadlines, QueryTimeoutError
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
 from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.processes import wait_for
@@ -485,6 +486,24 @@ def test_a_table_is_kept_apart_from_json_however_it_is_asked_for(api: Api) -> No
 
 
 # ---- what goes wrong, and what is told of it ----
+
+
+def test_all_queries_of_a_request_share_its_time(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, used = Deadlines.limited, list[Budget]()
+
+    def limited(self: Deadlines, cursor: Any, budget: Budget) -> Any:
+        used.append(budget)
+        return own(self, cursor, budget)
+
+    with opened(home) as api:
+        key = api.key()
+        assert api.client.get(OVERVIEW, headers=key).status_code == 200
+        monkeypatch.setattr(Deadlines, "limited", limited)
+        for path in ("overview?days=2", f"campaign/{world.ids['campaign'][0]}?days=2", "accounts?days=2&format=csv"):
+            used.clear()
+            assert api.client.get(f"/meta/insights/{path}", headers=key).status_code == 200
+            assert len(used) > 1
+            assert len(set(used)) == 1
 
 
 @pytest.mark.parametrize(
