@@ -128,7 +128,7 @@ class Settings(BaseSettings):
         10.0,
         validation_alias="META_INSIGHTS_API_QUERY_SECONDS",
         gt=0,
-        description="how long one query of the read API may take; then it is ended and answered 503",
+        description="how long the queries of one request to the read API may take together; then it is ended and answered 503",
     )
     api_memory_limit: str = Field(
         "512MB",
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     api_metrics: bool = Field(
         False,
         validation_alias="META_INSIGHTS_API_METRICS",
-        description="true serves Prometheus metrics at /metrics, to holders of a credential",
+        description="true serves Prometheus metrics at /metrics, to holders of a credential with the role admin",
     )
     jwt_jwks_url: str | None = Field(
         None,

@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from meta_insights_pipeline.logs import log_to_stderr
 from meta_insights_pipeline.read_api.access.control import access_control
+from meta_insights_pipeline.read_api.access.startup import token_warning
 from meta_insights_pipeline.read_api.app import create_app
 from meta_insights_pipeline.read_api.metrics import SHARED_FOLDER_VARIABLE
 from meta_insights_pipeline.read_api.routes import routers
@@ -29,6 +30,8 @@ _KEEP_ALIVE_SECONDS = 30
 # A worker says nothing while it loads the program; taken for dead then, on a machine that is busy none would ever start.
 _WORKER_SILENT_SECONDS = 30
 _BACKLOG = 2048
+
+log = logging.getLogger(__name__)
 
 
 class ServeError(Exception):
@@ -68,6 +71,8 @@ def serve(
         _counted_together(settings.home, workers) as counted_in,
     ):
         announce(f"Read API on {_url(listener)} (Ctrl-C ends it). {verdict.sentence}")
+        if warning := token_warning(settings):
+            log.warning("%s", warning)
         make_app = functools.partial(app_of_process, settings, host, is_open=is_open, counted_in=counted_in)
         config = uvicorn.Config(
             make_app,

@@ -131,6 +131,20 @@ def test_a_port_that_is_taken_is_told_with_the_remedy(tmp_path: Path) -> None:
     assert "--port" in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("variables", "is_warned"),
+    [({}, True), ({"META_INSIGHTS_JWT_ISSUER": "us", "META_INSIGHTS_JWT_AUDIENCE": "api"}, False)],
+    ids=["neither", "both"],
+)
+def test_it_says_when_tokens_that_were_made_for_something_else_are_accepted(
+    home: Path, variables: dict[str, str], is_warned: bool
+) -> None:
+    with serving(home, META_INSIGHTS_JWT_KEY="x" * 40, **variables) as server:
+        said = server.log.read_text("utf-8")
+    assert said.count("set them to what the issuer writes into iss and aud") == int(is_warned)
+
+
 # ---- one process ----
 
 
@@ -274,7 +288,7 @@ def _is_worker(process: psutil.Process) -> bool:
 @pytest.mark.slow
 def test_workers_share_the_port_their_counts_are_added_up_and_one_that_dies_is_replaced(home: Path) -> None:
     with serving(home, "--workers", "2", META_INSIGHTS_API_METRICS="true") as server:
-        key = new_key(home)
+        key = new_key(home, "admin")
         first = {worker.pid for worker in workers_of(server)}
         assert len(first) == 2
         for _ in range(30):

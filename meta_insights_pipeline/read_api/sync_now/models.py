@@ -60,7 +60,9 @@ class SyncAccepted(BaseModel):
     """The run that does it."""
 
     run_id: str = Field(description="id of the run, also in Dagster")
-    status_url: str = Field(description="where its state, progress and receipt are")
+    status_url: str = Field(
+        description="where its state, progress and receipt are; without META_INSIGHTS_API_URL the path alone"
+    )
     is_new: bool = Field(
         description="false when the same sync was queued or running, or was asked for with the same Idempotency-Key"
     )

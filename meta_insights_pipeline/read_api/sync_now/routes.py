@@ -14,9 +14,10 @@ from meta_insights_pipeline.read_api.access.principal import Principal, Role
 from meta_insights_pipeline.read_api.aside import Aside
 from meta_insights_pipeline.read_api.problems import problem_responses, request_id
 from meta_insights_pipeline.read_api.sync_now.models import SyncAccepted, SyncNowRequest, SyncStatus
-from meta_insights_pipeline.read_api.sync_now.service import SyncService
+from meta_insights_pipeline.read_api.sync_now.recorded_route import RecordedRoute, note_recorded
+from meta_insights_pipeline.read_api.sync_now.service import Launched, SyncService
 
-router = APIRouter(prefix="/meta/insights", tags=["sync"])
+router = APIRouter(prefix="/meta/insights", tags=["sync"], route_class=RecordedRoute)
 
 _BUSY = "Dagster takes its time and others wait for it already; ask again."
 # Apart, so that syncs can be looked at while one is started slowly.
@@ -65,9 +66,14 @@ async def sync_now(
     The same sync that is queued or running already is not started again: its run is the answer. Whoever is confined to some ad
     accounts starts syncs of those alone.
     """
-    launch = partial(syncs.launch, asked or SyncNowRequest(), principal, key=idempotency_key)
-    launched = await _STARTING.run(partial(launch, request_id=request_id(request)))
-    status_url = str(request.url_for("sync_status", run_id=launched.run_id))
+
+    def launch() -> Launched:
+        note_recorded(request)
+        return syncs.launch(asked or SyncNowRequest(), principal, key=idempotency_key, request_id=request_id(request))
+
+    launched = await _STARTING.run(launch)
+    # Never from the header Host, which is the client's to choose.
+    status_url = f"{syncs.base_url}{request.app.url_path_for('sync_status', run_id=launched.run_id)}"
     response.headers["Location"] = status_url
     return SyncAccepted(
         run_id=launched.run_id,

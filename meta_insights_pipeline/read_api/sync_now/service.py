@@ -146,6 +146,11 @@ class SyncService:
         )
         return self._status(found, principal)
 
+    @property
+    def base_url(self) -> str:
+        """Where clients find the API, as far as that was said; empty otherwise, so that addresses begin with their path."""
+        return self._settings.api_url if "api_url" in self._settings.model_fields_set else ""
+
     def close(self) -> None:
         """Close the files."""
         self._keys.close()

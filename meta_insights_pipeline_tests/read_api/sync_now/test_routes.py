@@ -100,7 +100,7 @@ def test_a_sync_is_launched_as_asked_and_its_address_is_told(
     assert answer.status_code == 202
     content = answer.json()
     assert content["is_new"]
-    assert content["status_url"] == f"http://127.0.0.1:8080/meta/insights/sync/{content['run_id']}"
+    assert content["status_url"] == f"/meta/insights/sync/{content['run_id']}"
     assert answer.headers["Location"] == content["status_url"]
     shown = {name: content[name] for name in ("date_from", "date_to", "levels", "accounts")}
     assert shown == {"date_from": "2026-03-01", "date_to": "2026-03-02", "levels": ["ad"], "accounts": ["2"]}
@@ -114,6 +114,21 @@ def test_a_sync_is_launched_as_asked_and_its_address_is_told(
     assert tags["meta_insights/by"] == "read API"
     assert tags["meta_insights/requested_by"].startswith("key:")
     assert api.client.get(content["status_url"], headers=operator).json()["state"] == "queued"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1:1"])
+def test_the_address_of_a_sync_is_where_the_api_is_said_to_be_whatever_the_request_says(
+    tmp_path: Path, dagster: DagsterDouble, clock: SkippingClock, host: str
+) -> None:
+    for url, base in ((None, ""), ("https://ads.example.com/api/", "https://ads.example.com/api")):
+        variables = {} if url is None else {"API_URL": url}
+        with opened(tmp_path, clock=clock, DAGSTER_URL=dagster.url, **variables) as api:
+            headers = {**api.key(Role.OPERATOR), "Host": host, "X-Forwarded-Host": host}
+            answer = api.client.post(PATH, headers=headers)
+            assert answer.status_code == 202
+            content = answer.json()
+            assert content["status_url"] == f"{base}/meta/insights/sync/{content['run_id']}"
+            assert answer.headers["Location"] == content["status_url"]
 
 
 @pytest.mark.parametrize("options", [{}, {"json": {}}, {"json": None}], ids=str)
@@ -292,6 +307,55 @@ def test_the_audit_log_tells_who_asked_for_what_and_what_became_of_it(api: Api, 
     found = api.access.audit.newest(3)
     assert {entry.request_id for entry in found} == {"my-request"}
     assert {entry.principal for entry in found} == {f"key:{operator['X-API-Key'].split('_')[1]}"}
+
+
+@pytest.mark.parametrize(
+    ("role", "options", "status", "reason"),
+    [
+        (Role.VIEWER, {"json": {"days_back": 1}}, 403, "This needs the role operator; yours is viewer."),
+        (Role.OPERATOR, {"json": {"days": "secret"}}, 422, "Cannot be understood: body.days."),
+        (Role.OPERATOR, {"content": b"{secret"}, 422, "Cannot be understood: body.1."),
+        (Role.OPERATOR, {"json": ["secret"]}, 422, "Cannot be understood: body."),
+        (Role.OPERATOR, {"params": {"days_back": "secret"}}, 422, "Cannot be understood: query.days_back."),
+        (
+            Role.OPERATOR,
+            {"headers": {"Idempotency-Key": "a secret"}},
+            422,
+            "Cannot be understood: header.idempotency-key.",
+        ),
+    ],
+    ids=["role", "field", "no JSON", "list", "query", "header"],
+)
+def test_what_is_refused_before_it_is_looked_at_is_in_the_audit_log_too(
+    api: Api, dagster: DagsterDouble, role: Role, options: dict[str, Any], status: int, reason: str
+) -> None:
+    key = api.key(role)
+    headers = {**key, "X-Request-ID": "my-request", "Content-Type": "application/json", **options.get("headers", {})}
+    answer = api.client.post(PATH, **{**options, "headers": headers})
+    assert answer.status_code == status
+    assert dagster.launches == []
+    (entry,) = [entry for entry in api.access.audit.newest(20) if entry.action == "sync"]
+    assert (entry.outcome, entry.request_id) == ("refused", "my-request")
+    assert entry.principal == f"key:{key['X-API-Key'].split('_')[1]}"
+    assert entry.details["reason"] == reason
+    assert "secret" not in json.dumps(dict(entry.details))
+
+
+def test_whoever_is_not_let_in_is_told_so_whatever_the_body_and_leaves_no_entry(api: Api) -> None:
+    for content in (b"", b"{not json", b'{"days": 1}', b" " * 70_000):
+        answer = api.client.post(PATH, content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code in (401, 413)
+    assert entries(api) == []
+
+
+def test_a_request_that_is_refused_is_counted_once(
+    tmp_path: Path, dagster: DagsterDouble, clock: SkippingClock
+) -> None:
+    with opened(tmp_path, clock=clock, DAGSTER_URL=dagster.url, API_REQUESTS_PER_MINUTE=3) as api:
+        key = {**api.key(Role.OPERATOR), "Content-Type": "application/json"}
+        statuses = [api.client.post(PATH, content=b"{", headers=key).status_code for _ in range(5)]
+        assert statuses == [422, 422, 422, 429, 429]
+        assert len(entries(api)) == 3
 
 
 def test_what_cannot_be_recorded_is_not_done(api: Api, dagster: DagsterDouble, operator: Headers) -> None:
