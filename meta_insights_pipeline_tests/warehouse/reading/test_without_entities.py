@@ -95,3 +95,11 @@ def test_a_file_of_a_program_without_the_book_is_read_by_its_entities(reading: R
     assert reference.accounts == {"1": Account("1", "Asia/Tokyo", "EUR")}
     shown = reading.ask(totals(EVERYTHING, reference, PERIOD), "account_currency", "spend")
     assert shown == [("EUR", "10"), (None, "10")]
+
+
+def test_the_view_is_joined_only_where_entities_lack_something(reading: Reading) -> None:
+    assert read_reference(reading).accounts_table == "known_accounts"
+    for account, currency, zone in (("1", "EUR", "Asia/Tokyo"), ("2", "JPY", "America/New_York")):
+        reading.shop.account(account, currency, zone)
+    reading.shop.write()
+    assert read_reference(reading).accounts_table == "ad_accounts"
