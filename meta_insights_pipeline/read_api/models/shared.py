@@ -11,9 +11,14 @@ class PeriodModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Period")
 
-    date_from: date = Field(description="First day, in each ad account's own time zone.", examples=["2026-10-26"])
-    date_to: date = Field(description="Last day.", examples=["2026-11-01"])
-    days: int = Field(description="How many days.", examples=[7], json_schema_extra={"x-unit": "days"})
+    date_from: date = Field(
+        description="First day, in each ad account's own time zone; of several accounts the first of any.",
+        examples=["2026-10-26"],
+    )
+    date_to: date = Field(description="Last day; of several accounts the last of any.", examples=["2026-11-01"])
+    days: int = Field(
+        description="How many days each ad account has.", examples=[7], json_schema_extra={"x-unit": "days"}
+    )
 
 
 PERIOD_EXAMPLE = {"date_from": "2026-10-26", "date_to": "2026-11-01", "days": 7}
