@@ -2,11 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterator
-from datetime import date, datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
 from itertools import chain
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fastapi import Response
@@ -14,8 +15,16 @@ from fastapi.responses import StreamingResponse
 
 from meta_insights_pipeline.read_api.parameters import MEDIA_TYPES, Format
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
-from meta_insights_pipeline.warehouse.reading.statement import Query, Shape
+from meta_insights_pipeline.warehouse.reading.statement import Query, ResultColumn, Shape
 
+_ARROW_TYPES = {
+    Shape.TEXT: pa.string(),
+    Shape.NAME: pa.string(),
+    Shape.INTEGER: pa.int64(),
+    Shape.DAY: pa.date32(),
+    Shape.MOMENT: pa.timestamp("us"),
+    Shape.FLAG: pa.bool_(),
+}
 # A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -29,22 +38,51 @@ def table_answer(query: Query, snapshot: Snapshot, form: Format, name: str) -> R
         form: Any but JSON.
         name: Of the file, without its suffix.
     """
-    parts = _csv(query, snapshot) if form is Format.CSV else _binary(query, snapshot, form)
-    # The query is run, and refused if it must be, before the answer begins.
+    if form is Format.CSV:
+        return _streamed(_csv(query.columns, snapshot.arrow(query.json_sql, query.parameters)), form, name)
+    return _streamed(_binary(query.arrow(snapshot), form), form, name)
+
+
+def rows_answer(columns: Sequence[ResultColumn], rows: Sequence[dict[str, Any]], form: Format, name: str) -> Response:
+    """Rows that are no query's as a file; lists and objects are JSON text in it.
+
+    Args:
+        columns: What the rows have.
+        rows: As JSON shows them; moments are aware.
+        form: Any but JSON.
+        name: Of the file, without its suffix.
+    """
+    schema = pa.schema([(column.name, _ARROW_TYPES[column.shape]) for column in columns])
+    batch = pa.RecordBatch.from_pylist([{key: _flat(value) for key, value in row.items()} for row in rows], schema)
+    reader = pa.RecordBatchReader.from_batches(schema, [batch])
+    return _streamed(_csv(columns, reader) if form is Format.CSV else _binary(reader, form), form, name)
+
+
+def _streamed(parts: Iterator[bytes], form: Format, name: str) -> Response:
+    # What reads is run, and refused if it must be, before the answer begins.
     first = next(parts, b"")
     headers = {"Content-Disposition": f'attachment; filename="{name}.{form.value}"'}
     return StreamingResponse(chain([first], parts), media_type=MEDIA_TYPES[form], headers=headers)
 
 
-def _csv(query: Query, snapshot: Snapshot) -> Iterator[bytes]:
+def _flat(value: Any) -> Any:
+    match value:
+        case list() | dict():
+            return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+        case datetime():
+            return value.astimezone(UTC).replace(tzinfo=None)
+        case _:
+            return value
+
+
+def _csv(columns: Sequence[ResultColumn], reader: pa.RecordBatchReader) -> Iterator[bytes]:
     """CSV as RFC 4180 has it: UTF-8, one line of names, numbers as JSON shows them, nothing for null."""
-    texts = [column.shape in (Shape.NAME, Shape.TEXT) for column in query.columns]
+    texts = [column.shape in (Shape.NAME, Shape.TEXT) for column in columns]
     lines = io.StringIO(newline="")
     writer = csv.writer(lines)
-    writer.writerow([column.name for column in query.columns])
-    for batch in snapshot.arrow(query.json_sql, query.parameters):
-        columns = [column.to_pylist() for column in batch.columns]
-        for row in zip(*columns, strict=True):
+    writer.writerow([column.name for column in columns])
+    for batch in reader:
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             writer.writerow([_cell(value, is_text) for value, is_text in zip(row, texts, strict=True)])
         yield lines.getvalue().encode("utf-8")
         lines.seek(0)
@@ -96,8 +134,7 @@ class _Sink(io.RawIOBase):
         return data
 
 
-def _binary(query: Query, snapshot: Snapshot, form: Format) -> Iterator[bytes]:
-    reader = query.arrow(snapshot)
+def _binary(reader: pa.RecordBatchReader, form: Format) -> Iterator[bytes]:
     sink = _Sink()
     target = pa.PythonFile(sink, mode="w")
     writer = (

@@ -1,4 +1,4 @@
-"""What was collected is told apart from what was not: periods are compared like with like, and nothing is 0 unless it is known."""
+"""What was collected is told apart from what was not: periods are compared like with like, and 0 is only what is known to be."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
