@@ -193,6 +193,7 @@ Cursor = Annotated[
     Query(
         max_length=2_000,
         description="Where the page before ended: its `next_cursor`, with the other parameters as they were.",
+        examples=["WyJzeW5jcyIsIjEwIl0"],
     ),
 ]
 
@@ -224,6 +225,7 @@ async def answer_format(
             alias="format",
             description="The form of the answer. When it is not named, `Accept` decides, and JSON is the default. All but JSON "
             "hold one table of the answer.",
+            examples=["csv"],
         ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,

@@ -134,6 +134,7 @@ OverviewModel = answer_model(
             "ad account that is furthest ahead."
         ),
         7,
+        "days",
     ),
     as_of=AS_OF,
     currencies=(list_of(CurrencyModel), "One entry for each currency.", []),

@@ -27,7 +27,12 @@ NOTES: dict[str, str] = {
     "account, campaign, ad set or ad, and one person may be in several of them."
 }
 
-AS_OF = (datetime | None, "The moment of which the answer tells what was known; null for the present. UTC.", None)
+AS_OF = (
+    datetime | None,
+    "The moment of which the answer tells what was known; null for the present. UTC.",
+    None,
+    "UTC",
+)
 PERIOD = (PeriodModel, "The days that the figures are of.", PERIOD_EXAMPLE)
 NOTES_FIELD: tuple[Any, str, Any] = (
     dict[str, str],

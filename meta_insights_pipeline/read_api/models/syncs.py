@@ -23,7 +23,9 @@ class SyncGapModel(BaseModel):
     reason: str = Field(description="Why, as a sentence.", examples=["The limit of calls is reached."])
     kind: str = Field(description="deferred, failed, refused or unavailable.", examples=["deferred"])
     retry_at: datetime | None = Field(
-        description="When it is asked for again by itself; null when it is not. UTC.", examples=["2026-11-02T07:00:00Z"]
+        description="When it is asked for again by itself; null when it is not. UTC.",
+        examples=["2026-11-02T07:00:00Z"],
+        json_schema_extra={"x-unit": "UTC"},
     )
 
 
@@ -66,8 +68,12 @@ class SyncModel(BaseModel):
     error: str | None = Field(
         description=f"One sentence on why nothing was collected, if nothing was; {_ONLY_WHOLE}", examples=[None]
     )
-    started_at: datetime = Field(description="When it began. UTC.", examples=["2026-11-02T06:30:00Z"])
-    finished_at: datetime = Field(description="When it ended. UTC.", examples=["2026-11-02T06:30:41Z"])
+    started_at: datetime = Field(
+        description="When it began. UTC.", examples=["2026-11-02T06:30:00Z"], json_schema_extra={"x-unit": "UTC"}
+    )
+    finished_at: datetime = Field(
+        description="When it ended. UTC.", examples=["2026-11-02T06:30:41Z"], json_schema_extra={"x-unit": "UTC"}
+    )
     date_from: date = Field(description="First account day.", examples=["2026-10-04"])
     date_to: date = Field(description="Last account day.", examples=["2026-11-02"])
     levels: list[str] = Field(description="The levels that were collected.", examples=[["account", "campaign"]])

@@ -42,7 +42,9 @@ class EntityPart(StrEnum):
     CHILDREN = "children"
 
 
-Part = Annotated[EntityPart, Query(description="Which table a format other than JSON holds; JSON holds all.")]
+Part = Annotated[
+    EntityPart, Query(description="Which table a format other than JSON holds; JSON holds all.", examples=["daily"])
+]
 
 
 @router.get(

@@ -50,7 +50,8 @@ def get_overview(
         int, Query(ge=1, le=_MOST_TOP, description="How many campaigns of each currency, by spend.", examples=[10])
     ] = _TOP,
     part: Annotated[
-        OverviewPart, Query(description="Which table a format other than JSON holds; JSON holds all.")
+        OverviewPart,
+        Query(description="Which table a format other than JSON holds; JSON holds all.", examples=["totals"]),
     ] = OverviewPart.DAILY,
 ) -> Response:
     """Totals of the ad accounts by currency, beside the period before; days, conversions, top campaigns, freshness."""

@@ -13,8 +13,10 @@ from meta_insights_pipeline.warehouse.reconciliation import Status
 from meta_insights_pipeline.warehouse.schema import reconciliation_table
 
 _RUN = "run_id"
+# What a sum is of, its line says.
+_UNITS = {"DATE": "day", "TIMESTAMP": "UTC"}
 LEDGER_COLUMNS = tuple(
-    ResultColumn(column.name, shape_of(column.sql_type), column.description)
+    ResultColumn(column.name, shape_of(column.sql_type), column.description, _UNITS.get(column.sql_type, ""))
     for column in reconciliation_table().columns
     # Which run compared them is not the business of whoever sees some accounts alone.
     if column.name != _RUN
