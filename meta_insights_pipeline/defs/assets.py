@@ -11,7 +11,6 @@ from pydantic import Field
 
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
-from meta_insights_pipeline.collector.accounts import NoAccountError
 from meta_insights_pipeline.collector.days import DayRange, refresh_range
 from meta_insights_pipeline.defs.marts import mart_events
 from meta_insights_pipeline.defs.metadata import (
@@ -26,11 +25,8 @@ from meta_insights_pipeline.defs.metadata import (
 from meta_insights_pipeline.defs.partitions import account_days
 from meta_insights_pipeline.defs.resources import InsightsSync
 from meta_insights_pipeline.defs.trust_checks import trust_checks, trust_result
-from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import FAILED
-from meta_insights_pipeline.settings import SettingsError
-from meta_insights_pipeline.sync import NothingToCollectError, SyncOutcome, SyncRequest
-from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline.sync import COMES_TO_NOTHING, SyncOutcome, SyncRequest
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
 from meta_insights_pipeline.warehouse.inspection import CHECKS, LEVEL_CHECKS
 from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table, actions_table, entity_table, fact_table
@@ -233,5 +229,5 @@ def _run(insights_sync: InsightsSync, request: SyncRequest) -> SyncOutcome:
     """Run the sync; what a person can mend becomes one sentence instead of a stack trace."""
     try:
         return insights_sync.run(request)
-    except (SettingsError, NoAccountError, NothingToCollectError, WarehouseError, GraphApiError) as error:
+    except COMES_TO_NOTHING as error:
         raise dg.Failure(str(error), allow_retries=False) from None

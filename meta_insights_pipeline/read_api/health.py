@@ -29,14 +29,20 @@ _LOOKS: Final = Places("readiness", 1)
 class Health(BaseModel):
     """The process answers."""
 
-    status: str = Field(description="always `ok`", examples=["ok"])
+    status: str = Field(description="Always `ok`.", examples=["ok"])
 
 
 class Readiness(BaseModel):
     """There is something to answer from, and it is new enough."""
 
-    published_at: datetime = Field(description="when the file that answers come from was published, in UTC")
-    age_seconds: int = Field(description="how long ago that was, in seconds", examples=[840])
+    published_at: datetime = Field(
+        description="When the file that answers come from was published. UTC.",
+        examples=["2026-11-02T06:30:41Z"],
+        json_schema_extra={"x-unit": "UTC"},
+    )
+    age_seconds: int = Field(
+        description="How long ago that was. In seconds.", examples=[840], json_schema_extra={"x-unit": "seconds"}
+    )
 
 
 def health_router(oldest: timedelta, now: Callable[[], datetime]) -> APIRouter:

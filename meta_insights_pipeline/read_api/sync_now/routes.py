@@ -40,7 +40,7 @@ Syncs = Annotated[SyncService, Depends(syncs_of)]
     status_code=202,
     summary="Start a sync",
     responses={
-        202: {"headers": {"Location": {"description": "as `status_url`", "schema": {"type": "string"}}}},
+        202: {"headers": {"Location": {"description": "As `status_url`.", "schema": {"type": "string"}}}},
         **problem_responses(400, 401, 403, 404, 413, 422, 429, 503),
     },
 )
@@ -56,8 +56,9 @@ async def sync_now(
             min_length=1,
             max_length=255,
             pattern=r"^[\x21-\x7e]+$",
-            description="of your choice, new for each sync: the same request with the same key within a day starts nothing "
-            "again; another request with the same key is refused",
+            description="Of your choice, new for each sync: the same request with the same key within a day starts nothing "
+            "again; another request with the same key is refused.",
+            examples=["7d1f6f0c-6d0b-4b6e-9a57-2f1c1d2e3f40"],
         ),
     ] = None,
 ) -> SyncAccepted:
@@ -94,11 +95,18 @@ async def sync_now(
 async def sync_status(
     principal: CurrentPrincipal,
     syncs: Syncs,
-    run_id: Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="id of the run")],
+    run_id: Annotated[
+        str,
+        Path(
+            pattern=r"^[0-9a-f-]{36}$",
+            description="Id of the run.",
+            examples=["3f0c2b9e-8a51-4e0f-9d2b-0a8a1c6f7e11"],
+        ),
+    ],
 ) -> SyncStatus:
     """State, progress and, when it has ended, the receipt.
 
-    Whoever is confined to some ad accounts sees the syncs that are about those alone; others are answered like those that do not
-    exist.
+    Whoever is confined to some ad accounts sees the syncs that are about one of them, as far as the own accounts go; others are
+    answered like those that do not exist.
     """
     return await _LOOKING.run(partial(syncs.status, run_id, principal))
