@@ -65,7 +65,8 @@ def token_warning(settings: Settings) -> str | None:
     is_one = len(open_claims) == 1
     return (
         f"{' and '.join(open_claims)} {'is' if is_one else 'are'} not set, so tokens that the same keys signed for something "
-        f"else may be accepted; set {'it' if is_one else 'them'} to what the issuer writes into {' and '.join(open_claims.values())}."
+        f"else may be accepted; set {'it' if is_one else 'them'} to what the issuer writes into "
+        f"{' and '.join(open_claims.values())}."
     )
 
 
