@@ -188,6 +188,8 @@ def test_the_check_ends_with_exit_code_one_when_meta_would_refuse_a_report(
     report = Report.model_construct(name="mine", level=Level.AD, fields=("gone",), windows=("1d_click",))
     monkeypatch.setattr(reports_command, "builtin_reports", lambda: (report,))
     monkeypatch.setenv("META_INSIGHTS_HOME", str(tmp_path))
+    # The command goes by this machine's clock, and 37 months before it the default first day is too early.
+    monkeypatch.setenv("META_INSIGHTS_START_DATE", str(datetime.now(UTC).date() - timedelta(days=30)))
     assert run(["reports", "check"]) == 1
     assert capsys.readouterr().out == "refused  mine  Meta has no insights field 'gone'.\n"
 

@@ -45,6 +45,10 @@ _REPORT_DAY = "account_id, date_start, report"
 _TOUCHED = "ledger_touched"
 _IDS_SHOWN = 5
 _LINES_SHOWN = 20
+# Spend before clicks, and these before conversions: of what is shown, that is what a person looks for.
+_NEWEST_FIRST = (
+    "date_start DESC, account_id, list_position(['spend', 'impressions', 'clicks'], metric) NULLS LAST, metric"
+)
 
 
 class Status(StrEnum):
@@ -122,7 +126,7 @@ class LedgerFinding:
 
     counts: Mapping[Status, int]
     lines: tuple[LedgerLine, ...]
-    """The unexplained ones, newest days first; not all when there are many."""
+    """The unexplained ones, newest days first, spend before all others; not all when there are many."""
     unexplained_elsewhere: int
     """Unexplained residuals of account days that the run did not touch."""
 
@@ -244,8 +248,7 @@ def findings(connection: duckdb.DuckDBPyConnection, run_id: str, since: date, un
     for level, *values in connection.execute(
         "SELECT level, account_id, date_start, metric, account_value, level_sum, residual, account_currency, "
         f"coalesce(details, '') FROM {_LEDGER} AS d WHERE {mine} AND {unexplained} "
-        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY date_start DESC, account_id, metric) <= {_LINES_SHOWN} "
-        "ORDER BY date_start DESC, account_id, metric"
+        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY {_NEWEST_FIRST}) <= {_LINES_SHOWN} ORDER BY {_NEWEST_FIRST}"
     ).fetchall():
         lines.setdefault(level, []).append(LedgerLine(*values))
     return {
