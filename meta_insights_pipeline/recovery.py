@@ -8,8 +8,7 @@ unexplained.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from itertools import groupby
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -21,6 +20,7 @@ from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.node_insights import insights_of_nodes
 from meta_insights_pipeline.collector.plan import Request, RowsADay, estimate, plan
+from meta_insights_pipeline.reading_again import AccountDay, choose
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, open_memory
 from meta_insights_pipeline.warehouse.differences import (
     Difference,
@@ -37,7 +37,8 @@ from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged, St
 
 log = logging.getLogger(__name__)
 
-# Calls that a sync spends on reading both sides again: some twenty small accounts with all four levels.
+# Calls that a sync spends on reading both sides again: some twenty small accounts with all four levels. One account day is
+# always read, also where it alone takes more.
 ASK_AGAIN_CALLS = 100
 # Campaigns, ad sets and ads that a sync asks for by themselves; four full batches.
 RECOVERY_CALLS = 200
@@ -45,7 +46,6 @@ _PLACES_NAMED = 3
 _NOUNS = {Level.CAMPAIGN: "campaign", Level.ADSET: "ad set", Level.AD: "ad"}
 
 
-AccountDay = tuple[str, date]
 Counts = dict[str, MergeCounts]
 """By table."""
 ReadAgain = Callable[[Sequence[Request], datetime], Mapping[str, MergeCounts]]
@@ -69,7 +69,7 @@ def settle(
     Args:
         collection: What to work with.
         warehouse: With everything that the sync collected already stored.
-        found: The residuals, the largest first.
+        found: The residuals, the largest first: the sync's own, and what earlier ones left.
         accounts: The accounts of the sync.
         levels: Those that the sync collected; no other level is asked for, but for the accounts' totals.
         rows_a_day: Rows a day to expect, by account id and report.
@@ -89,9 +89,12 @@ def settle(
     context = _Context(collection, warehouse, by_id, collected, folder, run_id, collection.clock.now())
     counts: Counts = {}
     days = {(one.account_id, one.day) for one in mine if one.is_final}
-    if requests := _second_readings(context, mine, rows_a_day):
+    requests, left_out = _second_readings(context, mine, rows_a_day)
+    if requests:
         _add(counts, read_again(requests, context.asked_at))
         days |= {(request.account.id, day) for request in requests for day in request.days.days}
+    if left_out:
+        _note_left_out(context, mine, left_out)
     # What was not read together cannot be told from a restatement.
     if left := context.still_open(days):
         _add(counts, _Recovery(context, left).run())
@@ -132,35 +135,50 @@ class _Context:
 # ---- reading again ----
 
 
-def _second_readings(context: _Context, found: Sequence[Residual], rows_a_day: RowsADay) -> list[Request]:
-    """The reports to ask for again, accounts with the largest residuals first, as many as the calls allow."""
+def _second_readings(
+    context: _Context, found: Sequence[Residual], rows_a_day: RowsADay
+) -> tuple[list[Request], set[AccountDay]]:
+    """The reports to ask for again, and the account days that the calls do not suffice for.
+
+    Days that are over come first, since every sync reads today again anyway; then the largest residuals and the newest days.
+    """
     reports = reports_of_levels({*context.levels, Level.ACCOUNT})
     sizes, polls = context.collection.lessons.sizes(), context.collection.lessons.polls_a_report()
-    days: dict[str, set[date]] = {}
+    shares: dict[AccountDay, float] = {}
     for one in found:
         if not one.is_final:
-            days.setdefault(one.account_id, set()).add(one.day)
-    chosen: list[Request] = []
-    left, count = ASK_AGAIN_CALLS, 0
-    for account_id, each in days.items():
-        for part in contiguous(each):
-            requests = plan([context.accounts[account_id]], reports, part, context.asked_at, rows_a_day, sizes)
-            cost = sum(estimate(requests, polls).values())
-            if cost <= left:
-                left, count = left - cost, count + part.count
-                chosen += requests
-    if chosen:
-        log.info("%d account days do not add up; they are read once more", count)
-    return chosen
+            shares[one.account_id, one.day] = max(one.share, shares.get((one.account_id, one.day), 0.0))
+
+    def order(account_day: AccountDay) -> tuple[bool, float, int]:
+        account_id, day = account_day
+        is_over = day < context.accounts[account_id].today(context.asked_at)
+        return not is_over, -shares[account_day], -day.toordinal()
+
+    def requests_of(account_id: str, days: DayRange) -> list[Request]:
+        return plan([context.accounts[account_id]], reports, days, context.asked_at, rows_a_day, sizes)
+
+    def cost(account_id: str, days: DayRange) -> int:
+        return sum(estimate(requests_of(account_id, days), polls).values())
+
+    chosen = choose(sorted(shares, key=order), cost, ASK_AGAIN_CALLS, least=len(reports))
+    if chosen.parts:
+        count = sum(days.count for _, days in chosen.parts)
+        log.info("%d account days do not add up; %d are read once more", len(shares), count)
+    return [request for part in chosen.parts for request in requests_of(*part)], chosen.left_out
 
 
-def contiguous(days: Iterable[date]) -> list[DayRange]:
-    """Days as ranges without holes, in order."""
-    ranges: list[DayRange] = []
-    for _, group in groupby(enumerate(sorted(days)), key=lambda pair: pair[1] - timedelta(days=pair[0])):
-        part = [day for _, day in group]
-        ranges.append(DayRange(part[0], part[-1]))
-    return ranges
+def _note_left_out(context: _Context, found: Sequence[Residual], left_out: Set[AccountDay]) -> None:
+    """Say in the ledger which lines wait for the next sync."""
+    text = f"Not read again yet, since a sync spends {ASK_AGAIN_CALLS} calls on that at most; the next sync goes on."
+    notes = [
+        Note(one.account_id, one.day, one.level, metric, text, finished=False)
+        for one in found
+        if (one.account_id, one.day) in left_out
+        for metric in one.metrics
+    ]
+    with context.warehouse.connect() as connection:
+        add_notes(connection, notes)
+        connection.execute(f"CHECKPOINT {ALIAS}")
 
 
 # ---- recovering rows ----

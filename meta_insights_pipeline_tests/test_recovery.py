@@ -10,7 +10,6 @@ import pytest
 
 from meta_insights_pipeline import recovery
 from meta_insights_pipeline.catalog.levels import Level
-from meta_insights_pipeline.recovery import contiguous
 from meta_insights_pipeline.warehouse.database import Warehouse
 from meta_insights_pipeline.warehouse.reconciliation import Status
 from meta_insights_pipeline_tests.comparison import assert_equals_truth
@@ -156,6 +155,37 @@ def test_a_second_reading_is_made_for_as_many_accounts_as_the_calls_allow(
     assert home.calls(outcome) == {**ORDINARY, "insights_page": 12}
     found = sorted((home.explanations()[home.account(place), "ad"] - {None} for place in (0, 1)), key=str)
     assert found == [{"read_apart"}, {"restated_between_calls"}]
+    waiting = {row["details"] for row in home.rows("FROM reconciliation WHERE explanation = 'read_apart'")}
+    assert all(
+        text.endswith("Not read again yet, since a sync spends 4 calls on that at most; the next sync goes on.")
+        for text in waiting
+    )
+
+
+def test_a_large_account_is_read_again_day_by_day_and_later_syncs_of_other_days_go_on(
+    home: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The four levels of a day take four calls, so that not even one account day is within the limit.
+    monkeypatch.setattr(recovery, "ASK_AGAIN_CALLS", 3)
+    days, newest = home.days(2, 3), home.days(0, 1)
+    # Too much, so that no row is searched for.
+    home.simulator.change = add_spend("ad", "1.50", home.world.graph(home.account()).ads.ids[0])
+    home.sync(newest)
+    outcome = home.sync(days)
+    assert home.calls(outcome)["insights_page"] == 8 + 4
+    unread = (
+        "FROM reconciliation WHERE explanation = 'read_apart' AND date_start < DATE '2026-11-20' ORDER BY date_start"
+    )
+    assert len(home.rows(unread)) == 2
+    for left in (1, 0):
+        outcome = home.sync(newest)
+        assert home.calls(outcome)["insights_page"] == 8 + 4
+        assert [row["details"].count("Not read again yet") for row in home.rows(unread)] == [1] * left
+    asked = home.rows(
+        "FROM reconciliation WHERE explanation = 'unexplained' AND date_start < DATE '2026-11-20' "
+        "AND asked_again_at IS NOT NULL"
+    )
+    assert [row["residual"] for row in asked] == [Decimal("-1.50")] * 3
 
 
 # ---- deleted ads ----
@@ -351,13 +381,3 @@ def test_too_much_is_a_residual_too_and_nothing_is_searched_for(home: Bench) -> 
     assert (row["explanation"], row["residual"]) == ("unexplained", Decimal(-2))
     # Days that no longer change are not read again, and no row can be lacking.
     assert home.calls(outcome)["insights_page"] == ORDINARY["insights_page"]
-
-
-def test_days_become_ranges_without_holes() -> None:
-    first = NOW.date()
-    days = [first + timedelta(days=n) for n in (0, 1, 5, 3, 6)]
-    assert [(part.since, part.until) for part in contiguous(days)] == [
-        (first, first + timedelta(days=1)),
-        (first + timedelta(days=3), first + timedelta(days=3)),
-        (first + timedelta(days=5), first + timedelta(days=6)),
-    ]

@@ -37,6 +37,9 @@ COMPARED_LEVELS = (Level.CAMPAIGN, Level.ADSET, Level.AD)
 FINAL_AFTER = timedelta(days=30, hours=12)
 # Meta is asked about the same residual of the same account day again after so long; as for anything else that it refused.
 LOOK_AGAIN_AFTER = timedelta(hours=6)
+# For so long a day is kept in sight after it: syncs go on with what was left open, and what nothing explains fails the check.
+# Meta itself restates a day for 28 days.
+WATCHED_FOR = timedelta(days=28)
 # Account days that are compared at a time, so that the memory does not grow with their number.
 _ACCOUNT_DAYS_AT_ONCE = 500
 _LEDGER = f"{ALIAS}.{RECONCILIATION}"
@@ -203,9 +206,10 @@ def residuals(
     now: datetime,
     asked_again_at: datetime | None = None,
 ) -> list[Residual]:
-    """The residuals of a run that nothing explains yet, the largest first.
+    """The residuals that a run has to look into, the largest first: its own, and of the last 28 days what others left.
 
-    Left out are those that Meta was asked about a few hours ago and that are still the same.
+    Others leave what was never read together, or not asked about to the end. Left out is what Meta was asked about a few hours
+    ago and that is still the same.
 
     Args:
         connection: With the warehouse attached.
@@ -215,6 +219,11 @@ def residuals(
         now: The moment (UTC).
         asked_again_at: What this run has asked about itself, at that moment, is not left out.
     """
+    watched = (now - WATCHED_FOR).date()
+    left = (
+        f"d.date_start >= {literal(watched)} "
+        f"AND (explanation = {literal(Explanation.READ_APART.value)} OR asked_again_at IS NULL)"
+    )
     asked = f"asked_again_at IS NULL OR asked_again_at <= {literal(now - LOOK_AGAIN_AFTER)}"
     if asked_again_at is not None:
         asked += f" OR asked_again_at = {literal(asked_again_at)}"
@@ -224,7 +233,9 @@ def residuals(
         f"bool_and({_is_final('c.collected_at')}) FROM {_LEDGER} AS d "
         f"JOIN {ALIAS}.pipeline.coverage AS c ON {_same_day('c')} "
         "AND c.report IN ('account_insights', d.level || '_insights') "
-        f"WHERE {_of_run(run_id, since, until)} AND residual <> 0 AND explanation IN ({_texts(_OPEN)}) AND ({asked}) "
+        f"WHERE (({_of_run(run_id, since, until)}) OR ({left})) AND residual <> 0 AND explanation IN ({_texts(_OPEN)}) "
+        # A plain bound lets DuckDB skip every block of earlier days.
+        f"AND d.date_start >= {literal(min(since, watched))} AND ({asked}) "
         "GROUP BY d.account_id, d.date_start, d.level ORDER BY share DESC, d.account_id, d.date_start, d.level"
     ).fetchall()
     return [
@@ -263,7 +274,7 @@ def findings(connection: duckdb.DuckDBPyConnection, run_id: str, since: date, un
 
 
 def add_notes(connection: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> None:
-    """Add to the details of what nothing explains; inside the caller's transaction."""
+    """Add to the details of what nothing explains yet what they do not say already."""
     if not notes:
         return
     lines = ", ".join(
@@ -273,11 +284,12 @@ def add_notes(connection: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> N
     )
     since, until = min(one.day for one in notes), max(one.day for one in notes)
     connection.execute(
-        f"UPDATE {_LEDGER} AS d SET details = concat_ws(' ', d.details, nullif(n.text, '')), "
+        f"UPDATE {_LEDGER} AS d SET details = CASE WHEN contains(d.details, n.text) THEN d.details "
+        "ELSE concat_ws(' ', d.details, nullif(n.text, '')) END, "
         "asked_again_at = CASE WHEN n.finished THEN d.asked_again_at END "
         f"FROM (VALUES {lines}) AS n(account_id, date_start, level, metric, text, finished) "
         f"WHERE {_same_day('n')} AND d.level = n.level AND d.metric = n.metric "
-        f"AND d.explanation = {literal(Explanation.UNEXPLAINED.value)} "
+        f"AND d.explanation IN ({_texts(_OPEN)}) "
         f"AND d.date_start BETWEEN {literal(since)} AND {literal(until)}"
     )
 
@@ -377,7 +389,7 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
     return (
         "SELECT d.*, d.account_value - d.level_sum AS residual, old.explanation AS old_explanation, "
         "old.residual AS old_residual, old.residual_before AS old_before, old.details AS old_details, "
-        "old.asked_again_at AS old_asked_at, old.run_id AS old_run_id, "
+        "old.asked_again_at AS old_asked_at, "
         "coalesce(old.residual = d.account_value - d.level_sum, false) AS same_as_before, "
         "bool_and(old.account_value IS NOT DISTINCT FROM d.account_value AND old.level_sum IS NOT DISTINCT FROM d.level_sum) "
         "OVER (PARTITION BY d.account_id, d.date_start, d.level) AS stands_still, "
@@ -462,23 +474,20 @@ def _is_final(collected_at: str) -> str:
 def _verdict(moment: Moment) -> str:
     """What explains a comparison; NULL when there is nothing to explain. Only what is proven counts."""
     asked = literal(moment.asked_again_at)
-    this_run = f"old_run_id = {literal(moment.run_id)}"
     read_again = f"(account_at >= {asked} AND level_at >= {asked})"
     was_different = f"(old_residual <> 0 OR old_explanation = {literal(Explanation.RESTATED_BETWEEN_CALLS.value)})"
     rules = (
         ("account_at IS NULL OR level_at IS NULL", Explanation.NOT_COLLECTED),
         ("(account_withheld OR level_withheld) AND residual IS DISTINCT FROM 0", Explanation.WITHHELD_BY_META),
         ("residual = 0 AND recovered <> 0", Explanation.DELETED_ADS_RECOVERED),
-        (f"residual = 0 AND {read_again} AND {this_run} AND {was_different}", Explanation.RESTATED_BETWEEN_CALLS),
+        (f"residual = 0 AND {read_again} AND {was_different}", Explanation.RESTATED_BETWEEN_CALLS),
         ("residual = 0", None),
         ("account_gap IS NOT NULL OR level_gap IS NOT NULL", Explanation.NOT_COLLECTED),
         ("final", Explanation.UNEXPLAINED),
         (f"same_as_before AND old_explanation = {literal(Explanation.UNEXPLAINED.value)}", Explanation.UNEXPLAINED),
-        # No number of the day has moved since the first reading, so that no restatement can lie between the two sides.
-        (
-            f"stands_still AND {read_again} AND {this_run} AND {str(not moment.concludes).lower()}",
-            Explanation.UNEXPLAINED,
-        ),
+        # No number of the day has moved since the reading before, whichever run made it, so that no restatement can lie between
+        # the two sides.
+        (f"stands_still AND {read_again} AND {str(not moment.concludes).lower()}", Explanation.UNEXPLAINED),
     )
     cases = " ".join(f"WHEN {condition} THEN {literal(found and found.value)}" for condition, found in rules)
     return f"CASE {cases} ELSE {literal(Explanation.READ_APART.value)} END"

@@ -9,6 +9,7 @@ import duckdb
 
 from meta_insights_pipeline.warehouse.drift import NEW_FOR, Drift, read_drift
 from meta_insights_pipeline.warehouse.freshness import Freshness, freshness
+from meta_insights_pipeline.warehouse.level_sums import report_name
 from meta_insights_pipeline.warehouse.reconciliation import LedgerFinding, Residual, findings, residuals
 from meta_insights_pipeline.warehouse.row_counts import RowCounts, row_counts
 
@@ -34,7 +35,7 @@ class Trust:
 
     ledger: Mapping[str, LedgerFinding] = field(default_factory=dict)
     residuals: Sequence[Residual] = ()
-    """Those that nothing explains yet, the largest first."""
+    """Those that the run has to look into, the largest first."""
     freshness: Mapping[str, Freshness] = field(default_factory=dict)
     row_counts: Mapping[str, RowCounts] = field(default_factory=dict)
     drift: Sequence[Drift] = ()
@@ -45,9 +46,15 @@ def read_trust(connection: duckdb.DuckDBPyConnection, run: Run, now: datetime) -
     """Look at what a run has stored; the warehouse is attached, `now` is the moment in UTC."""
     since, until = run.since, run.until
     closed = {account: now.astimezone(ZoneInfo(zone)).date() - timedelta(days=1) for account, zone in run.zones.items()}
+    # A run looks into nothing that it could not ask about.
+    open_residuals = [
+        one
+        for one in residuals(connection, run.run_id, since, until, now)
+        if one.account_id in run.zones and report_name(one.level) in run.reports
+    ]
     return Trust(
         findings(connection, run.run_id, since, until),
-        residuals(connection, run.run_id, since, until, now),
+        open_residuals,
         freshness(connection, run.zones, run.reports, since, until, now),
         row_counts(connection, closed, run.reports, since, until),
         [one for one in read_drift(connection, now - NEW_FOR, run.run_id) if one.report in run.reports],
