@@ -139,6 +139,7 @@ def test_what_still_moves_between_two_readings_is_left_open_and_is_no_alarm(home
     assert "when the day still changed" in row["details"]
     assert outcome.receipt.reconciliation.incomplete > 0
     assert outcome.receipt.reconciliation.unexplained == 0
+    assert outcome.trust.ledger["ad_insights"].read_apart.count == 0, "today still moves"
     # The next sync reads both again anyway.
     home.sync(days)
     assert home.rows("FROM reconciliation WHERE status <> 'equal'") == []
@@ -181,6 +182,7 @@ def test_a_large_account_is_read_again_day_by_day_and_later_syncs_of_other_days_
         outcome = home.sync(newest)
         assert home.calls(outcome)["insights_page"] == 8 + 4
         assert [row["details"].count("Not read again yet") for row in home.rows(unread)] == [1] * left
+        assert outcome.trust.ledger["ad_insights"].read_apart.count == left, "days that are over are told"
     asked = home.rows(
         "FROM reconciliation WHERE explanation = 'unexplained' AND date_start < DATE '2026-11-20' "
         "AND asked_again_at IS NOT NULL"
@@ -365,12 +367,18 @@ def test_a_residual_that_nothing_explains_is_unexplained_with_all_its_numbers(ho
     assert row["asked_again_at"] is not None
     adset = home.world.graph(home.account()).adsets.ids[0]
     assert row["details"].endswith(f"It lies in ad set {adset} (1.5).")
-    (line,) = outcome.trust.ledger["ad_insights"].lines
+    (line,) = outcome.trust.ledger["ad_insights"].unexplained.lines
     assert (line.account_id, line.metric, line.residual) == (home.account(), "spend", Decimal("1.50"))
     assert outcome.receipt.reconciliation.unexplained == 1
     assert "1 residuals are unexplained" in outcome.receipt.as_text()
     # The sync did what it was asked to do.
     assert outcome.complete
+    # It stays in sight when two days later the schedule asks for other days, which add up.
+    home.simulator.change = None
+    home.pass_time(timedelta(days=2))
+    later = home.sync(home.days(-2, 2))
+    assert later.receipt.reconciliation.unexplained == 0
+    assert [one.residual for one in later.trust.ledger["ad_insights"].unexplained.lines] == [Decimal("1.50")]
 
 
 def test_too_much_is_a_residual_too_and_nothing_is_searched_for(home: Bench) -> None:

@@ -6,10 +6,11 @@ each report was read, what Meta withheld, what is missing, which rows were recov
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 
@@ -110,7 +111,7 @@ class Residual:
 
 @dataclass(frozen=True)
 class LedgerLine:
-    """One residual that nothing explains."""
+    """One residual that nothing explains, or whose sides were read apart."""
 
     account_id: str
     day: date
@@ -121,21 +122,37 @@ class LedgerLine:
     currency: str | None
     """None for counts."""
     details: str
+    days_ago: int
+    """How long ago the day was, by the account's own clock."""
+    compared_at: datetime
+    """When (UTC) both sides were last compared."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Residuals that are to be told."""
+
+    count: int = 0
+    lines: tuple[LedgerLine, ...] = ()
+    """The newest days first, spend before all others; not all when there are many."""
 
 
 @dataclass(frozen=True)
 class LedgerFinding:
-    """What a run's comparisons of one level came to."""
+    """What a run's comparisons of one level came to, and what is open of the level whichever run compared it."""
 
     counts: Mapping[Status, int]
-    lines: tuple[LedgerLine, ...]
-    """The unexplained ones, newest days first, spend before all others; not all when there are many."""
-    unexplained_elsewhere: int
-    """Unexplained residuals of account days that the run did not touch."""
+    """Of the run's own comparisons."""
+    unexplained: Open
+    """Of the run's days, and of the last 28 days."""
+    read_apart: Open
+    """Of the same days, as far as they are over in their account: both sides differ, and were never read together."""
+    unexplained_before: int
+    """Unexplained residuals of all other days."""
 
     @property
     def compared(self) -> int:
-        """All comparisons."""
+        """All comparisons of the run."""
         return sum(self.counts.values())
 
 
@@ -244,33 +261,75 @@ def residuals(
     ]
 
 
-def findings(connection: duckdb.DuckDBPyConnection, run_id: str, since: date, until: date) -> dict[str, LedgerFinding]:
-    """What a run's comparisons of some days came to, by table of the level; levels that were not compared are left out."""
-    mine, unexplained = _of_run(run_id, since, until), f"d.status = {literal(Status.UNEXPLAINED.value)}"
+def findings(
+    connection: duckdb.DuckDBPyConnection,
+    run_id: str,
+    since: date,
+    until: date,
+    now: datetime,
+    todays: Mapping[str, date] = MappingProxyType({}),
+) -> dict[str, LedgerFinding]:
+    """What a run's comparisons of some days came to, by table of the level; levels that were not compared are left out.
+
+    A residual does not go by itself when the schedule's days have passed it: those of the last 28 days are told by every run.
+
+    Args:
+        connection: With the warehouse attached.
+        run_id: The run.
+        since: Its first day.
+        until: Its last day.
+        now: The moment (UTC).
+        todays: The accounts' own today; of others a day is over once it is over everywhere.
+    """
+    mine, told = _of_run(run_id, since, until), f"d.date_start >= {literal((now - WATCHED_FOR).date())}"
     counts: dict[str, dict[Status, int]] = {}
     for level, status, count in connection.execute(
         f"SELECT level, status, count(*) FROM {_LEDGER} AS d WHERE {mine} GROUP BY ALL"
     ).fetchall():
         counts.setdefault(level, dict.fromkeys(Status, 0))[Status(status)] = count
-    unexplained_at_all = dict(
-        connection.execute(f"SELECT level, count(*) FROM {_LEDGER} AS d WHERE {unexplained} GROUP BY level").fetchall()
+    unexplained = f"d.status = {literal(Status.UNEXPLAINED.value)}"
+    before = dict(
+        connection.execute(
+            f"SELECT level, count(*) FROM {_LEDGER} AS d WHERE {unexplained} AND NOT ({mine}) AND NOT ({told}) GROUP BY level"
+        ).fetchall()
     )
-    lines: dict[str, list[LedgerLine]] = {}
-    for level, *values in connection.execute(
-        "SELECT level, account_id, date_start, metric, account_value, level_sum, residual, account_currency, "
-        f"coalesce(details, '') FROM {_LEDGER} AS d WHERE {mine} AND {unexplained} "
-        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY {_NEWEST_FIRST}) <= {_LINES_SHOWN} ORDER BY {_NEWEST_FIRST}"
-    ).fetchall():
-        lines.setdefault(level, []).append(LedgerLine(*values))
+    apart = f"d.explanation = {literal(Explanation.READ_APART.value)} AND d.residual <> 0"
+    days = f"d.date_start >= {literal(min(since, (now - WATCHED_FOR).date()))} AND (({mine}) OR {told})"
+    found = {
+        status: _open(connection, f"{days} AND {condition}", now, todays)
+        for status, condition in ((Status.UNEXPLAINED, unexplained), (Status.INCOMPLETE, f"{apart} AND is_over"))
+    }
     return {
         report_name(level): LedgerFinding(
             counts[level],
-            tuple(lines.get(level, ())),
-            unexplained_at_all.get(level, 0) - counts[level][Status.UNEXPLAINED],
+            found[Status.UNEXPLAINED].get(level, Open()),
+            found[Status.INCOMPLETE].get(level, Open()),
+            before.get(level, 0),
         )
         for level in COMPARED_LEVELS
         if level in counts
     }
+
+
+def _open(
+    connection: duckdb.DuckDBPyConnection, condition: str, now: datetime, todays: Mapping[str, date]
+) -> dict[str, Open]:
+    """Lines of the ledger `d` on a condition, by level; `is_over` is whether the account's day is."""
+    lines = ", ".join(f"({literal(account)}, {literal(day)})" for account, day in todays.items())
+    known = f"(VALUES {lines})" if lines else "(SELECT NULL::VARCHAR, NULL::DATE LIMIT 0)"
+    # Nowhere on Earth does a day end later than twelve hours after it ended in UTC.
+    everywhere = (now - timedelta(hours=12)).date()
+    found: dict[str, tuple[int, list[LedgerLine]]] = {}
+    for level, count, *values in connection.execute(
+        f"WITH d AS (SELECT r.*, coalesce(t.today, {literal(everywhere)}) AS own_day, date_start < own_day AS is_over "
+        f"FROM {_LEDGER} AS r LEFT JOIN {known} AS t(account_id, today) USING (account_id)) "
+        "SELECT level, count(*) OVER (PARTITION BY level), account_id, date_start, metric, account_value, level_sum, residual, "
+        f"account_currency, coalesce(details, ''), greatest(0, own_day - date_start), checked_at FROM d WHERE {condition} "
+        f"QUALIFY row_number() OVER (PARTITION BY level ORDER BY {_NEWEST_FIRST}) <= {_LINES_SHOWN} ORDER BY {_NEWEST_FIRST}"
+    ).fetchall():
+        values[-1] = values[-1].replace(tzinfo=UTC)
+        found.setdefault(level, (count, []))[1].append(LedgerLine(*values))
+    return {level: Open(count, tuple(some)) for level, (count, some) in found.items()}
 
 
 def add_notes(connection: duckdb.DuckDBPyConnection, notes: Sequence[Note]) -> None:

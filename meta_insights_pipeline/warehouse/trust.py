@@ -45,7 +45,8 @@ class Trust:
 def read_trust(connection: duckdb.DuckDBPyConnection, run: Run, now: datetime) -> Trust:
     """Look at what a run has stored; the warehouse is attached, `now` is the moment in UTC."""
     since, until = run.since, run.until
-    closed = {account: now.astimezone(ZoneInfo(zone)).date() - timedelta(days=1) for account, zone in run.zones.items()}
+    todays = {account: now.astimezone(ZoneInfo(zone)).date() for account, zone in run.zones.items()}
+    closed = {account: today - timedelta(days=1) for account, today in todays.items()}
     # A run looks into nothing that it could not ask about.
     open_residuals = [
         one
@@ -53,7 +54,7 @@ def read_trust(connection: duckdb.DuckDBPyConnection, run: Run, now: datetime) -
         if one.account_id in run.zones and report_name(one.level) in run.reports
     ]
     return Trust(
-        findings(connection, run.run_id, since, until),
+        findings(connection, run.run_id, since, until, now, todays),
         open_residuals,
         freshness(connection, run.zones, run.reports, since, until, now),
         row_counts(connection, closed, run.reports, since, until),

@@ -2,8 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,7 +20,10 @@ from meta_insights_pipeline.defs.trust_checks import (
     RECONCILES_CHECK,
     ROWS_CHECK,
     trust_checks,
+    trust_result,
 )
+from meta_insights_pipeline.warehouse.reconciliation import LedgerFinding, LedgerLine, Open, Status
+from meta_insights_pipeline.warehouse.trust import Trust
 from meta_insights_pipeline_tests.live import TOKEN, Live, live
 
 LEVELS = ("campaign_insights", "adset_insights", "ad_insights")
@@ -85,6 +91,37 @@ def test_an_unexplained_residual_fails_the_check_with_the_numbers_and_the_run_go
         assert passing.passed
         assert int(str(passing.metadata["comparisons"].value)) == int(str(passing.metadata["equal"].value)) > 0
     assert ("account_insights", RECONCILES_CHECK) not in checks
+
+
+def told(finding: LedgerFinding) -> dg.AssetCheckResult:
+    """What the check says of a finding."""
+    outcome: Any = SimpleNamespace(trust=Trust(ledger={"ad_insights": finding}))
+    result = trust_result(outcome, "ad_insights", RECONCILES_CHECK)
+    assert result is not None
+    return result
+
+
+def test_what_earlier_runs_left_unexplained_fails_the_check_and_what_was_read_apart_only_warns() -> None:
+    compared = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    line = LedgerLine(
+        "1", date(2026, 11, 2), "spend", Decimal(13), Decimal("12.4"), Decimal("0.6"), "EUR", "Why.", 18, compared
+    )
+    equal = dict.fromkeys(Status, 0) | {Status.EQUAL: 3}
+    passing = told(LedgerFinding(equal, Open(), Open(), 4))
+    assert passing.passed
+    assert passing.metadata["unexplained on earlier days"].value == 4
+    warned = told(LedgerFinding(equal, Open(), Open(2, (line,)), 0))
+    assert (warned.passed, warned.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert warned.description == (
+        "2 sums of days that are over differ and have not been read together yet; syncs go on with them. spend of act_1 on "
+        "2026-11-02, 18 days ago: the account has 13 EUR, the sum is 12.4, 0.6 open."
+    )
+    assert warned.metadata["read apart on days that are over"].value == 2
+    failed = told(LedgerFinding(equal, Open(5, (line,)), Open(2, (line,)), 0))
+    assert (failed.passed, failed.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "0.6 unexplained. And 4 more, see the table reconciliation. 2 sums" in str(failed.description)
+    shown: Any = failed.metadata["residuals"].value
+    assert (shown[0]["days ago"], shown[0]["compared"]) == (18, "2026-11-20T12:00:00+00:00")
 
 
 def test_freshness_is_told_by_runs_of_the_newest_days_and_not_by_those_of_past_ones(

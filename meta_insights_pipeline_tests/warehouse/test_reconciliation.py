@@ -14,8 +14,10 @@ from meta_insights_pipeline.warehouse.merge import Gap
 from meta_insights_pipeline.warehouse.reconciliation import (
     FINAL_AFTER,
     LOOK_AGAIN_AFTER,
+    LedgerFinding,
     Moment,
     Note,
+    Open,
     Residual,
     Status,
     add_notes,
@@ -234,15 +236,51 @@ def test_notes_are_added_to_what_is_unexplained_and_what_is_not_finished_goes_on
     assert len(open_residuals(desk, MUCH_LATER)) == 1
 
 
+def found_by(desk: Desk, run_id: str, now: datetime, todays: dict[str, date] | None = None) -> LedgerFinding:
+    """What a run is told of the campaigns."""
+    with desk.warehouse.connect() as connection:
+        return findings(connection, run_id, DAY, NEXT, now, todays or {})["campaign_insights"]
+
+
 def test_findings_count_a_runs_comparisons_and_name_what_is_unexplained(desk: Desk) -> None:
     both(desk, [total(spend="13"), total(NEXT)], [row(), row(day=NEXT)], until=NEXT, at=MUCH_LATER)
-    both(desk, [total(spend="13")], [row()], at=MUCH_LATER + timedelta(hours=1), run_id="other")
+    now = MUCH_LATER + timedelta(hours=1)
+    both(desk, [total(spend="13")], [row()], at=now, run_id="other")
     with desk.warehouse.connect() as connection:
-        mine = findings(connection, "run", DAY, NEXT)["campaign_insights"]
-        others = findings(connection, "other", DAY, NEXT)["campaign_insights"]
-        assert findings(connection, "nobody", DAY, NEXT) == {}
-    assert (mine.compared, mine.counts[Status.EQUAL], mine.unexplained_elsewhere, mine.lines) == (3, 3, 1, ())
-    assert (others.compared, others.counts[Status.UNEXPLAINED], others.unexplained_elsewhere) == (3, 1, 0)
-    (line,) = others.lines
+        assert findings(connection, "nobody", DAY, NEXT, now) == {}
+    mine, others = found_by(desk, "run", now), found_by(desk, "other", now)
+    assert (mine.compared, mine.counts[Status.EQUAL], mine.unexplained_before, mine.unexplained) == (3, 3, 1, Open())
+    assert (others.compared, others.counts[Status.UNEXPLAINED], others.unexplained_before) == (3, 1, 0)
+    assert others.unexplained.count == 1
+    (line,) = others.unexplained.lines
     assert (line.account_id, line.day, line.metric, line.currency) == ("1", DAY, "spend", "EUR")
     assert (line.account_value, line.level_sum, line.residual) == (Decimal(13), Decimal("12.4"), Decimal("0.6"))
+    assert (line.days_ago, line.compared_at) == (31, now)
+
+
+def test_what_nothing_explains_is_told_to_every_run_for_28_days(desk: Desk) -> None:
+    for at, asked in ((EARLY, None), (LATE, LATE)):
+        both(desk, [total(spend="13"), total(NEXT)], [row(), row(day=NEXT)], until=NEXT, at=at, asked_again_at=asked)
+    later = LATE + timedelta(days=5)
+    answers = [
+        desk.answer([values], since=NEXT, until=NEXT, at=later, report=report)
+        for report, values in ((ACCOUNTS, total(NEXT)), (CAMPAIGNS, row(day=NEXT)))
+    ]
+    desk.write(*desk.stage_good(*answers), run_id="later", publish_result=False, now=later)
+    found = found_by(desk, "later", later)
+    assert found.counts[Status.UNEXPLAINED] == 0
+    assert [(line.metric, line.day, line.days_ago) for line in found.unexplained.lines] == [("spend", DAY, 5)]
+    much_later = found_by(desk, "later", later + timedelta(days=28))
+    assert (much_later.unexplained, much_later.unexplained_before) == (Open(), 1)
+
+
+def test_what_was_read_apart_is_told_once_the_day_is_over_in_its_account(desk: Desk) -> None:
+    both(desk, [total(spend="13"), total(NEXT, spend="13")], [row(), row(day=NEXT)], until=NEXT)
+    found = found_by(desk, "run", EARLY, {"1": NEXT})
+    assert [(line.metric, line.day, line.residual) for line in found.read_apart.lines] == [
+        ("spend", DAY, Decimal("0.6"))
+    ]
+    assert found.unexplained == Open()
+    # Whoever's clock is not known may still be in the middle of the first day.
+    assert found_by(desk, "run", EARLY).read_apart == Open()
+    assert found_by(desk, "run", EARLY + timedelta(hours=4)).read_apart.count == 1
