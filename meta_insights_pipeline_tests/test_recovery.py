@@ -329,7 +329,7 @@ def test_a_field_that_meta_withholds_explains_its_own_metric_and_no_other(home: 
     for row in lines:
         assert row["account_value"] > 0
         assert (row["level_sum"], row["residual"]) == (None, None)
-        assert row["details"] == "Meta does not give spend in campaign_insights."
+        assert row["details"] == "Meta does not give spend in campaign_insights (2 of 2 rows lack it)."
 
 
 def test_a_level_that_could_not_be_collected_is_incomplete_with_the_reason(home: Bench) -> None:

@@ -115,7 +115,11 @@ def sums_by_owner(level: Level, owner: Level, days: DaysTable, metrics: Sequence
 
 
 def fact_sums(days: DaysTable, metrics: Sequence[Metric]) -> str:
-    """A query `(level, account_id, date_start, currency, withheld, <metric>...)`: one row a level and account day with rows."""
+    """A query `(level, account_id, date_start, currency, row_count, withheld, <metric>...)`.
+
+    It has one row a level and account day with rows. `withheld` is a map: of the names of fields that Meta withheld together, to
+    the number of rows that lack them.
+    """
     fields = ", ".join(f"r.{name}" for name in dict.fromkeys(one.field for one in metrics if not one.column))
     rows = " UNION ALL ".join(
         f"SELECT {literal(level.value)} AS level, r.account_id, r.date_start, r.account_currency, r.{WITHHELD}, {fields} "
@@ -124,7 +128,7 @@ def fact_sums(days: DaysTable, metrics: Sequence[Metric]) -> str:
     )
     return (
         "SELECT r.level, r.account_id, r.date_start, any_value(r.account_currency) AS currency, "
-        f"string_agg(DISTINCT r.{WITHHELD}, ',') AS withheld, {_fact_sums(metrics)} "
+        f"count(*) AS row_count, histogram(r.{WITHHELD}) AS withheld, {_fact_sums(metrics)} "
         f"FROM ({rows}) AS r JOIN {days.name} AS b ON {days.same} GROUP BY ALL"
     )
 

@@ -47,6 +47,8 @@ _LEDGER = f"{ALIAS}.{RECONCILIATION}"
 _BOOKS = f"{ALIAS}.pipeline"
 _REPORT_DAY = "account_id, date_start, report"
 _TOUCHED = "ledger_touched"
+# What a row of any entity that delivered has; conversions are no sign of a row that is not there.
+_OF_EVERY_ROW = ("spend", "impressions", "clicks")
 _IDS_SHOWN = 5
 _LINES_SHOWN = 20
 # Spend before clicks, and these before conversions: of what is shown, that is what a person looks for.
@@ -74,7 +76,7 @@ class Explanation(StrEnum):
     RESTATED_BETWEEN_CALLS = "restated_between_calls"
     """Asked for again, one right after the other, both sides are equal."""
     WITHHELD_BY_META = "withheld_by_meta"
-    """Meta does not give the field for some rows."""
+    """Meta does not give the field for some rows, and nothing else tells that rows are lacking."""
     NOT_COLLECTED = "not_collected"
     """A report of the day is missing."""
     READ_APART = "read_apart"
@@ -440,7 +442,8 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
     """
     values = (
         "SELECT d.* EXCLUDE (level_sum), m.field, m.is_money, s.* EXCLUDE (account_id, date_start, level), "
-        f"{_is_withheld('account_fields')} AS account_withheld, {_is_withheld('level_fields')} AS level_withheld, "
+        f"{_rows_lacking('account_fields')} > 0 AS account_withheld, {_rows_lacking('level_fields')} AS rows_lacking, "
+        "rows_lacking = level_rows AS level_withheld, "
         f"{_side('account')} AS account_value, {_side('level')} AS level_sum "
         f"FROM ({_stacked_values(days, metrics, recovered)}) AS d JOIN ({_stacked_sides(days)}) AS s "
         f"ON {_same_day('s')} AND s.level = d.level JOIN {metrics_table(metrics)} AS m ON m.metric = d.metric"
@@ -452,6 +455,9 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
         "coalesce(old.residual = d.account_value - d.level_sum, false) AS same_as_before, "
         "bool_and(old.account_value IS NOT DISTINCT FROM d.account_value AND old.level_sum IS NOT DISTINCT FROM d.level_sum) "
         "OVER (PARTITION BY d.account_id, d.date_start, d.level) AS stands_still, "
+        # Of a row that is not there every count is lacking, also those that Meta gives.
+        f"coalesce(bool_or(d.metric IN ({_texts(_OF_EVERY_ROW)}) AND rows_lacking = 0 AND d.account_value > d.level_sum) "
+        "OVER (PARTITION BY d.account_id, d.date_start, d.level), false) AS lacks_rows, "
         f"{_is_final('account_at')} AND {_is_final('level_at')} AS final FROM ({values}) AS d"
     )
 
@@ -459,13 +465,13 @@ def _compared(days: DaysTable, metrics: Sequence[Metric], recovered: str) -> str
 def _stacked_sides(days: DaysTable) -> str:
     """What is known of both reports of each comparison; those of which neither rows nor a gap of the level are known are out."""
     account = literal(report_name(Level.ACCOUNT))
-    names = ("collected_at", "reason", "entity_id", "currency", "withheld")
+    names = ("collected_at", "reason", "entity_id", "currency", "row_count", "withheld")
     books = " UNION ALL ".join(
         f"SELECT r.account_id, r.date_start, r.report, {', '.join(f'r.{name}' if name == own else 'NULL' for name in names)} "
         f"FROM {book} AS r WHERE {days.bounds}"
         for book, own in ((f"{_BOOKS}.coverage", "collected_at"), (f"{_BOOKS}.missing", "reason"), (BOOK, "entity_id"))
     )
-    facts = "SELECT account_id, date_start, level || '_insights', NULL, NULL, NULL, currency, withheld FROM facts"
+    facts = "SELECT account_id, date_start, level || '_insights', NULL, NULL, NULL, currency, row_count, withheld FROM facts"
     known = (
         f"SELECT r.* FROM ({books}) AS r({_REPORT_DAY}, {', '.join(names)}) JOIN {days.name} AS b ON {days.same} "
         f"UNION ALL {facts}"
@@ -476,6 +482,7 @@ def _stacked_sides(days: DaysTable) -> str:
         "max(collected_at) FILTER (of_account) AS account_at, max(collected_at) FILTER (NOT of_account) AS level_at, "
         "any_value(reason) FILTER (of_account) AS account_gap, any_value(reason) FILTER (NOT of_account) AS level_gap, "
         "any_value(withheld) FILTER (of_account) AS account_fields, any_value(withheld) FILTER (NOT of_account) AS level_fields, "
+        "any_value(row_count) FILTER (NOT of_account) AS level_rows, "
         "coalesce(any_value(currency) FILTER (of_account), any_value(currency)) AS currency, "
         "list_sort(list(entity_id) FILTER (entity_id IS NOT NULL AND NOT of_account)) AS ids "
         f"FROM (SELECT *, report = {account} AS of_account, "
@@ -515,14 +522,19 @@ def _same_day(table: str) -> str:
     return f"{table}.account_id = d.account_id AND {table}.date_start = d.date_start"
 
 
-def _is_withheld(fields: str) -> str:
-    return f"coalesce(list_contains(string_split({fields}, ','), m.field), false)"
+def _rows_lacking(fields: str) -> str:
+    """How many rows of a side lack the field of the metric."""
+    lack = "list_contains(string_split(e.key, ','), m.field)"
+    entries = f"map_entries({fields})"
+    return f"coalesce(list_sum(list_transform({entries}, lambda e: CASE WHEN {lack} THEN e.value ELSE 0 END)), 0)"
 
 
 def _side(side: str) -> str:
-    """A sum: NULL when the side was not collected or its field is withheld as a whole; no row at all is no delivery, and 0."""
+    """A sum: NULL when the side was not collected or all of its rows lack the field; no row at all is no delivery, and 0."""
     value = f"d.{side}_sum"
-    return f"CASE WHEN s.{side}_at IS NULL OR {side}_withheld THEN {value} ELSE coalesce({value}, 0) END"
+    return (
+        f"CASE WHEN s.{side}_at IS NULL OR coalesce({side}_withheld, false) THEN {value} ELSE coalesce({value}, 0) END"
+    )
 
 
 def _is_final(collected_at: str) -> str:
@@ -537,7 +549,9 @@ def _verdict(moment: Moment) -> str:
     was_different = f"(old_residual <> 0 OR old_explanation = {literal(Explanation.RESTATED_BETWEEN_CALLS.value)})"
     rules = (
         ("account_at IS NULL OR level_at IS NULL", Explanation.NOT_COLLECTED),
-        ("(account_withheld OR level_withheld) AND residual IS DISTINCT FROM 0", Explanation.WITHHELD_BY_META),
+        ("(account_withheld OR rows_lacking > 0) AND residual IS NULL", Explanation.WITHHELD_BY_META),
+        # A value that is not given makes no sum too large, and does not hide rows that other counts tell of.
+        ("rows_lacking > 0 AND residual > 0 AND NOT lacks_rows", Explanation.WITHHELD_BY_META),
         ("residual = 0 AND recovered <> 0", Explanation.DELETED_ADS_RECOVERED),
         (f"residual = 0 AND {read_again} AND {was_different}", Explanation.RESTATED_BETWEEN_CALLS),
         ("residual = 0", None),
@@ -555,6 +569,9 @@ def _verdict(moment: Moment) -> str:
 def _details(moment: Moment) -> str:
     """A sentence on each verdict."""
     asked = literal(moment.asked_again_at)
+    lacking = "concat(report, ' (', rows_lacking, ' of ', level_rows, ' rows lack it)')"
+    # Said beside what it does not explain.
+    also = f"CASE WHEN rows_lacking > 0 THEN concat(' Meta does not give ', field, ' in ', {lacking}, '.') END"
     kept = f"same_as_before AND old_explanation = verdict AND ({asked} IS NULL OR old_asked_at = {asked})"
     texts = {
         Explanation.NOT_COLLECTED: (
@@ -566,7 +583,7 @@ def _details(moment: Moment) -> str:
         ),
         Explanation.WITHHELD_BY_META: (
             "concat('Meta does not give ', field, ' in ', concat_ws(' and ', "
-            "CASE WHEN account_withheld THEN 'account_insights' END, CASE WHEN level_withheld THEN report END), '.')"
+            f"CASE WHEN account_withheld THEN 'account_insights' END, CASE WHEN rows_lacking > 0 THEN {lacking} END), '.')"
         ),
         Explanation.DELETED_ADS_RECOVERED: (
             "concat('No report listed them, so they were asked for by themselves: ', "
@@ -576,12 +593,12 @@ def _details(moment: Moment) -> str:
         Explanation.RESTATED_BETWEEN_CALLS: (f"concat('Asked for again at ', {_time(asked)}, ', both are equal.')"),
         Explanation.READ_APART: (
             f"concat('account_insights was read at ', {_time('account_at')}, ' and ', report, ' at ', {_time('level_at')}, "
-            "', when the day still changed.')"
+            f"', when the day still changed.', {also})"
         ),
         Explanation.UNEXPLAINED: (
             f"CASE WHEN {kept} THEN old_details "
-            "WHEN final THEN 'Both were read when Meta no longer changed the day.' "
-            f"ELSE concat('Asked for again at ', {_time('account_at')}, ', both were the same.') END"
+            f"WHEN final THEN concat('Both were read when Meta no longer changed the day.', {also}) "
+            f"ELSE concat('Asked for again at ', {_time('account_at')}, ', both were the same.', {also}) END"
         ),
     }
     return f"CASE {_cases('verdict', texts, quoted=False)} END"

@@ -25,6 +25,7 @@ from meta_insights_pipeline.warehouse.reconciliation import (
     reconcile,
     residuals,
 )
+from meta_insights_pipeline.warehouse.staging import PageFile
 from meta_insights_pipeline.warehouse.writing import write
 from meta_insights_pipeline_tests.warehouse.building import CAMPAIGNS, DAY, EARLY, LATE, Answer, Desk, row
 
@@ -182,9 +183,56 @@ def test_an_answer_that_was_bought_before_the_question_proves_nothing(desk: Desk
     assert verdicts(desk)["spend"] == ("equal", None)
 
 
+def partly_withheld(
+    desk: Desk, account: dict[str, Any], campaigns: Sequence[dict[str, Any]], without: dict[str, Any]
+) -> None:
+    """Write a total and its campaigns, one of which Meta gives without its clicks."""
+    without.pop("clicks")
+    given = tuple(name for name in CAMPAIGNS.fields if name != "clicks")
+    answers = [
+        desk.answer([account], report=ACCOUNTS, at=MUCH_LATER),
+        desk.answer(campaigns, PageFile(desk.page([without]), given), report=CAMPAIGNS, at=MUCH_LATER),
+    ]
+    desk.write(*desk.stage_good(*answers), publish_result=False, now=MUCH_LATER)
+
+
 def test_a_withheld_field_of_some_rows_leaves_the_sum_of_the_others(desk: Desk) -> None:
+    partly_withheld(
+        desk, total(clicks="30", spend="37.2", impressions="300"), [row("c1"), row("c2")], without=row("c3")
+    )
+    assert verdicts(desk) == {
+        "clicks": ("explained", "withheld_by_meta"),
+        "spend": ("equal", None),
+        "impressions": ("equal", None),
+    }
+    assert desk.ask("SELECT level_sum, residual, details FROM reconciliation WHERE metric = 'clicks'") == [
+        (Decimal(20), Decimal(10), "Meta does not give clicks in campaign_insights (1 of 3 rows lack it).")
+    ]
+
+
+def test_a_withheld_value_makes_no_sum_too_large(desk: Desk) -> None:
+    partly_withheld(
+        desk, total(clicks="15", spend="37.2", impressions="300"), [row("c1"), row("c2")], without=row("c3")
+    )
+    assert verdicts(desk)["clicks"] == ("unexplained", "unexplained")
+    ((residual, details),) = desk.ask("SELECT residual, details FROM reconciliation WHERE metric = 'clicks'")
+    assert residual == Decimal(-5)
+    assert details.endswith(" Meta does not give clicks in campaign_insights (1 of 3 rows lack it).")
+
+
+def test_a_withheld_field_hides_no_rows_that_other_counts_tell_of(desk: Desk) -> None:
+    partly_withheld(
+        desk, total(clicks="40", spend="49.6", impressions="400"), [row("c1"), row("c2")], without=row("c3")
+    )
+    assert set(verdicts(desk).values()) == {("unexplained", "unexplained")}
+    (found,) = open_residuals(desk, MUCH_LATER)
+    assert found.metrics == ("clicks", "impressions", "spend")
+
+
+def test_a_field_that_is_withheld_of_all_rows_has_no_sum(desk: Desk) -> None:
     both(desk, [total(clicks="30")], [row(clicks=None, spend="12.4")], withheld=["clicks"])
     assert verdicts(desk)["clicks"] == ("explained", "withheld_by_meta")
+    assert desk.ask("SELECT level_sum, residual FROM reconciliation WHERE metric = 'clicks'") == [(None, None)]
     assert verdicts(desk)["spend"] == ("equal", None)
 
 
