@@ -280,6 +280,8 @@ def test_a_deleted_ad_that_nobody_knows_is_unexplained_and_the_ledger_says_where
     assert row["residual"] == row["account_value"] - row["level_sum"] > 0
     assert f"It lies in ad set {adset} ({row['residual']:.0f})." in row["details"]
     assert ad not in row["details"]
+    # What changed nothing is not archived.
+    assert not list(home.settings.archive_path.glob("act_*/*.by_id"))
     assert outcome.trust.ledger["ad_insights"].counts[Status.UNEXPLAINED] == outcome.receipt.reconciliation.unexplained
     # Nothing has changed, so a sync soon after does not ask again; one much later does.
     calls = home.calls(home.sync(days))
