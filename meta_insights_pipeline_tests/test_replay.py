@@ -164,6 +164,9 @@ def test_a_warehouse_that_is_lost_is_rebuilt_from_the_archive_alone(copied: Sett
     # The ledger is written anew: its numbers are the same, its moments and runs are not.
     assert residuals(copied.warehouse_path) == ledger
     assert len(after.pop("main.reconciliation")) == len(before.pop("main.reconciliation")) > 100
+    # What it said before is nowhere else.
+    assert after.pop("main.reconciliation_history") == []
+    assert before.pop("main.reconciliation_history")
     # When histories were last thinned is nowhere but in the warehouse.
     assert after.pop("pipeline.history_thinning") == []
     assert before.pop("pipeline.history_thinning")
@@ -353,7 +356,8 @@ def test_rows_that_were_asked_for_by_themselves_come_again_with_their_history(
     assert run_replay(recovered_copy).days_taken_over == 0
     after = dump(recovered_copy.warehouse_path)
     assert residuals(recovered_copy.warehouse_path) == ledger
-    for table in ("main.reconciliation", "pipeline.history_thinning") if is_lost else ():
+    lost = ("main.reconciliation", "main.reconciliation_history", "pipeline.history_thinning")
+    for table in lost if is_lost else ():
         before.pop(table)
         after.pop(table)
     assert after == before
