@@ -502,6 +502,7 @@ class _Sync:
             rows_a_day=plan.rows_a_day,
             folder=self._folder,
             read_again=self._read_again,
+            archive=self._archive,
             run_id=request.run_id,
         )
         for table, more in counts.items():
