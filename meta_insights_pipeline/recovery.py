@@ -145,7 +145,7 @@ def _second_readings(context: _Context, found: Sequence[Residual], rows_a_day: R
     for account_id, each in days.items():
         for part in contiguous(each):
             requests = plan([context.accounts[account_id]], reports, part, context.asked_at, rows_a_day, sizes)
-            cost = sum(estimate(requests, polls).values())
+            cost = sum(estimate(requests, polls, sizes).values())
             if cost <= left:
                 left, count = left - cost, count + part.count
                 chosen += requests
