@@ -315,6 +315,7 @@ def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[d
 def _cost(collection: Collection, requests: Sequence[Request]) -> dict[str, int]:
     """The calls that have been made so far and those that requests will need, by kind."""
     calls = dict(collection.api.meter.counts().calls)
-    for kind, count in estimate(requests, collection.lessons.polls_a_report()).items():
+    lessons = collection.lessons
+    for kind, count in estimate(requests, lessons.polls_a_report(), lessons.sizes()).items():
         calls[kind] = calls.get(kind, 0) + count
     return calls

@@ -162,7 +162,7 @@ def _second_readings(
         return plan([context.accounts[account_id]], reports, days, context.asked_at, rows_a_day, sizes)
 
     def cost(account_id: str, days: DayRange) -> int:
-        return sum(estimate(requests_of(account_id, days), polls).values())
+        return sum(estimate(requests_of(account_id, days), polls, sizes).values())
 
     chosen = choose(sorted(shares, key=order), cost, ASK_AGAIN_CALLS, least=len(reports))
     if chosen.parts:
