@@ -1,16 +1,26 @@
 """The doctor's checks of the ad accounts: which there are, whether their insights can be read, how full their budgets are."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 
-from meta_insights_pipeline.collector.accounts import ACTIVE, AccountRules, AdAccount, NoAccountError, find_accounts
+from meta_insights_pipeline.collector.accounts import (
+    ACTIVE,
+    AccountRules,
+    AdAccount,
+    NoAccountError,
+    find_accounts,
+    gone_accounts,
+)
 from meta_insights_pipeline.findings import Finding, fail, not_checked, ok, warn
 from meta_insights_pipeline.graph_api.budget import Budget, BudgetLevel
 from meta_insights_pipeline.graph_api.client import GraphApi, read_object
 from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError, RetryableError
 from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline.warehouse.knowledge import collected_accounts
+from meta_insights_pipeline.warehouse.state import read_only
 
 FULL_PERCENT = 80.0
 """Of a budget, from which calls are slowed down."""
@@ -49,7 +59,19 @@ def check_accounts(
         problem or _account(account, _Usage.of(account.id, levels), now)
         for account, problem in zip(found.accounts, problems, strict=True)
     ]
-    return [*findings, *(fail(f"act_{one.id}", one.reason) for one in found.refused), _app(_Usage.of(None, levels))]
+    refused = [*found.refused, *gone_accounts(found, _collected(settings), rules)]
+    return [*findings, *(fail(f"act_{one.id}", one.reason) for one in refused), _app(_Usage.of(None, levels))]
+
+
+def _collected(settings: Settings) -> Mapping[str, str]:
+    """Names, by id, of the accounts of which the warehouse has something; none when it cannot be read, which has its own line."""
+    if not settings.warehouse_path.exists():
+        return {}
+    try:
+        with read_only(settings.warehouse_path) as connection:
+            return collected_accounts(connection, settings.mode)
+    except WarehouseError:
+        return {}
 
 
 def _problem(api: GraphApi, account: AdAccount, now: datetime) -> Finding | None:

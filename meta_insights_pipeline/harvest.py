@@ -1,10 +1,10 @@
 """What collecting brings: typed rows, and a gap for everything that could not be had. Collects and stages side by side."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Collection as Ids
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -42,11 +42,6 @@ class Harvest:
     """Accounts that are not ours to read, with the reason."""
     token_error: GraphApiError | None = None
 
-    def refuse(self, account_id: str, reason: str, reports: Sequence[Report], days: DayRange) -> None:
-        """Note an account of which nothing could be asked."""
-        self.refused[account_id] = reason
-        self.gaps += [Gap(report.name, account_id, days.since, days.until, reason, kind=REFUSED) for report in reports]
-
     def leave_out(self, unavailable: Sequence[Unavailable]) -> None:
         """Note what was not asked for, since Meta does not give it."""
         self.gaps += [
@@ -54,24 +49,26 @@ class Harvest:
             for one in unavailable
         ]
 
-    def state(self, account_ids: Ids[str], named: Ids[str]) -> str:
+    def state(self, account_ids: Ids[str], expected: Ids[str]) -> str:
         """What became of the sync as a whole.
 
         Args:
             account_ids: The accounts that were to be collected.
-            named: Those that somebody named; an account that was only found, and refuses, was not asked for.
+            expected: Those that somebody named, or of which something was collected before; any other account was only found,
+                and is not missed when it refuses.
 
         Returns:
-            `complete`: nothing that was asked for is missing; `failed`: the token is refused, or something failed and no
-            account is whole; `partial`: anything between, to be completed by itself or by a later sync.
+            `complete`: nothing that is expected is missing; `failed`: the token is refused, or no account is whole and not all
+            of what is missing will come by itself; `partial`: anything between.
         """
-        lacking = {gap.account_id for gap in self.gaps}
         if self.token_error is not None:
             return FAILED
-        if not [gap for gap in self.gaps if gap.kind != REFUSED or gap.account_id in named]:
-            return COMPLETE
-        may_pass = all(gap.kind in (DEFERRED, UNAVAILABLE) for gap in self.gaps)
-        return PARTIAL if may_pass or set(account_ids) - lacking else FAILED
+        whole = set(account_ids) - {gap.account_id for gap in self.gaps}
+        missed = [gap for gap in self.gaps if gap.kind != REFUSED or gap.account_id in expected]
+        if not missed:
+            return COMPLETE if whole or not self.gaps else FAILED
+        may_pass = all(gap.kind in (DEFERRED, UNAVAILABLE) for gap in missed)
+        return PARTIAL if may_pass or whole else FAILED
 
 
 def collect_and_stage(
@@ -139,6 +136,39 @@ def gaps_of_new_accounts(
         Gap(report.name, account_id, earliest, last, reason, retry_at=now, kind=DEFERRED)
         for account_id in account_ids
         for report in reports
+    ]
+
+
+def gaps_of_refusals(
+    missing: Sequence[Gap],
+    refused: Mapping[str, str],
+    answered: Ids[str],
+    reports: Ids[str],
+    days: DayRange,
+    now: datetime,
+) -> list[Gap]:
+    """What becomes of earlier gaps: those of accounts that refuse have no time any more, those of accounts that are back are due.
+
+    Args:
+        missing: The gaps of earlier syncs.
+        refused: Accounts that this sync could not read, with the reason.
+        answered: Accounts that it read.
+        reports: Names of the reports that it asked for.
+        days: The days that it asked for; what is missing of them it has said itself.
+        now: The moment of the sync.
+    """
+    changed = []
+    for gap in missing:
+        if gap.account_id in refused and gap.retry_at is not None:
+            changed.append(replace(gap, reason=refused[gap.account_id], retry_at=None, kind=REFUSED))
+        elif gap.account_id in answered and gap.kind == REFUSED:
+            reason = "The account can be read again, and these days of its absence have not been asked for yet."
+            changed.append(replace(gap, reason=reason, retry_at=now, kind=DEFERRED))
+    return [
+        replace(gap, since=left.since, until=left.until)
+        for gap in changed
+        for whole in [DayRange(gap.since, gap.until)]
+        for left in (whole.without(days) if gap.report in reports else [whole])
     ]
 
 

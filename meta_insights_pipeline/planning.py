@@ -83,7 +83,7 @@ def plan_manual_sync(
         with open_collection(settings, f"plan-{uuid4()}") as collection:
             found = accounts_of(collection, accounts)
             days = wanted.resolve(collection.clock.now(), [account.timezone_name for account in found.accounts])
-            knowledge = read_knowledge(Warehouse(settings.warehouse_path, settings.home / "tmp"))
+            knowledge = read_knowledge(Warehouse(settings.warehouse_path, settings.home / "tmp"), settings.mode)
             reports = reports_of_levels([Level(level) for level in levels] or list(Level))
             plan = draw_up(collection, [Wanted(found.accounts, reports, days)], knowledge.rows_a_day)
             if not levels:

@@ -9,8 +9,9 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection as Ids
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,13 +31,20 @@ from meta_insights_pipeline.collection import (
     open_collection,
     tell_refusals,
 )
-from meta_insights_pipeline.collector.accounts import AdAccount, FoundAccounts
+from meta_insights_pipeline.collector.accounts import AccountRules, AdAccount, FoundAccounts, gone_accounts
 from meta_insights_pipeline.collector.days import DayRange, newest_day
 from meta_insights_pipeline.collector.plan import Request
 from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities
 from meta_insights_pipeline.full_disk import telling_full_disk
 from meta_insights_pipeline.graph_api.errors import AuthError
-from meta_insights_pipeline.harvest import FAILED, REFUSED, Harvest, collect_and_stage, gaps_of_new_accounts
+from meta_insights_pipeline.harvest import (
+    FAILED,
+    REFUSED,
+    Harvest,
+    collect_and_stage,
+    gaps_of_new_accounts,
+    gaps_of_refusals,
+)
 from meta_insights_pipeline.home_files import MissingBook, MissingPart
 from meta_insights_pipeline.life import sweep_dead, work_folder
 from meta_insights_pipeline.logs import log_context
@@ -87,6 +95,8 @@ class SyncOutcome:
     """By table name."""
     missing: tuple[MissingPart, ...]
     """What the warehouse lacks of the days and reports that were asked for, whichever sync noticed it."""
+    named: frozenset[str]
+    """Accounts that somebody named: any other one, when it refuses, keeps no day from being whole."""
     touched: Mapping[str, frozenset[date]]
     """Days that this sync has collected something of, by report."""
     entity_rows: Mapping[str, int]
@@ -101,8 +111,15 @@ class SyncOutcome:
         return self.receipt.state == "complete"
 
     def whole_days(self, report: str) -> set[date]:
-        """Days of a report that this sync has collected and of which no account lacks anything."""
-        parts = (part for part in self.missing if part.report == report)
+        """Days of a report that this sync has collected and of which no account lacks anything.
+
+        An account that refuses and was not named is told, but its trouble does not stop what is built on the others.
+        """
+        parts = (
+            part
+            for part in self.missing
+            if part.report == report and (part.kind != REFUSED or part.account_id in self.named)
+        )
         lacking = {day for part in parts for day in DayRange(part.since, part.until).days}
         return set(self.touched.get(report, ())) - lacking
 
@@ -193,10 +210,11 @@ class _Sync:
         sweep_dead(self._settings.home)
         with watch.stage("accounts"):
             found = accounts_of(self._collection, request.account_ids)
-        plan, harvest, stored = Plan((), {}), Harvest(), _Stored()
+        plan, harvest, stored, expected = Plan((), {}), Harvest(), _Stored(), set(self._named)
         if request.reports:
             with watch.stage("plan"):
-                knowledge = read_knowledge(self._warehouse)
+                knowledge = read_knowledge(self._warehouse, self._settings.mode)
+                found = self._with_gone(found, knowledge)
                 plan = self._plan(found.accounts, knowledge)
                 if request.entities_every is not None:
                     plan = plan.with_calls(
@@ -205,11 +223,13 @@ class _Sync:
             with watch.stage("collect_and_stage"):
                 harvest = self._collect(plan.requests, self._folder)
             harvest.leave_out(plan.unavailable)
-            self._refuse(harvest, found)
+            answered = self._refuse(harvest, found, knowledge)
             if harvest.token_error is not None and not harvest.staged:
                 raise harvest.token_error
-            stored = self._write(harvest, found, self._joined(found, knowledge))
-        state = harvest.state([account.id for account in found.accounts], self._named)
+            earlier = self._earlier_gaps(harvest, answered, knowledge)
+            stored = self._write(harvest, found, earlier, self._joined(answered, knowledge))
+            expected = {*self._named, *knowledge.collected}
+        state = harvest.state([account.id for account in found.accounts], expected)
         if stored.trust.residuals and state != FAILED:
             with watch.stage("reconcile"):
                 self._settle(found, plan, stored)
@@ -227,7 +247,8 @@ class _Sync:
             receipt,
             file,
             stored.inspections,
-            tuple(part for part in stored.missing if self._is_asked_for(part)),
+            tuple(part for part in stored.missing if self._is_asked_for(part, expected)),
+            frozenset(self._named),
             self._touched(harvest.staged),
             {} if entities.not_refreshed else entities.total_rows,
             entities.findings,
@@ -238,11 +259,39 @@ class _Sync:
         with self._archive.listening() as hear, self._warehouse.made_meanwhile():
             return collect_and_stage(self._collection, requests, folder, self._warehouse.temporary, hear)
 
-    def _refuse(self, harvest: Harvest, found: FoundAccounts) -> None:
+    def _with_gone(self, found: FoundAccounts, knowledge: Knowledge) -> FoundAccounts:
+        """With the accounts that were collected before and are no longer in Meta's list, as accounts that refuse."""
+        rules = AccountRules(self._settings.allow_accounts, self._settings.deny_accounts)
+        return replace(found, refused=(*found.refused, *gone_accounts(found, knowledge.collected, rules)))
+
+    def _refuse(self, harvest: Harvest, found: FoundAccounts, knowledge: Knowledge) -> set[str]:
+        """Note and tell which accounts refused; gives those that answered."""
         for account in found.refused:
-            harvest.refuse(account.id, account.reason, self._request.reports, self._request.days)
+            harvest.refused[account.id] = account.reason
+            harvest.gaps += [
+                Gap(report, account.id, days.since, days.until, account.reason, kind=REFUSED)
+                for report, days in self._asked_of(account.id, knowledge)
+            ]
         answered = {item.part.account_id for item in harvest.staged} - harvest.refused.keys()
         tell_refusals(self._collection.lessons, harvest.refused, answered)
+        return answered
+
+    def _asked_of(self, account_id: str, knowledge: Knowledge) -> list[tuple[str, DayRange]]:
+        """The reports and days that this sync should bring of an account."""
+        names = [report.name for report in self._request.reports]
+        if not self._request.only_missing:
+            return [(name, self._request.days) for name in names]
+        return [
+            (gap.report, days)
+            for gap in knowledge.missing
+            if gap.account_id == account_id
+            and gap.report in names
+            and (days := self._request.days.common(DayRange(gap.since, gap.until)))
+        ]
+
+    def _earlier_gaps(self, harvest: Harvest, answered: Ids[str], knowledge: Knowledge) -> list[Gap]:
+        names = [report.name for report in self._request.reports]
+        return gaps_of_refusals(knowledge.missing, harvest.refused, answered, names, self._request.days, self._started)
 
     def _refresh_entities(self, accounts: Sequence[AdAccount]) -> EntityOutcome:
         every = self._request.entities_every
@@ -270,9 +319,10 @@ class _Sync:
         request = self._request
         wanted = [Wanted(tuple(accounts), request.reports, request.days)]
         if request.only_missing:
-            wanted = self._missing(accounts)
+            wanted = self._missing(accounts, knowledge)
         plan = draw_up(self._collection, wanted, knowledge.rows_a_day)
-        if not plan.requests:
+        # What Meta no longer gives must be written down as such, or it would be due for ever.
+        if not plan.requests and not (request.only_missing and plan.unavailable):
             raise NothingToCollectError(self._nothing(plan, len(accounts)))
         log.info(
             "%d accounts, %s: %d reports to ask for, about %d calls",
@@ -291,32 +341,31 @@ class _Sync:
             return f"Nothing is missing of the days {days}."
         return f"The days {days} have not begun in any of the {accounts} ad accounts; ask for earlier ones."
 
-    def _missing(self, accounts: Sequence[AdAccount]) -> list[Wanted]:
+    def _missing(self, accounts: Sequence[AdAccount], knowledge: Knowledge) -> list[Wanted]:
         """What earlier syncs could not get of the days, reports and accounts."""
         reports = {report.name: report for report in self._request.reports}
-        by_id = {account.id: account for account in accounts}
         return [
-            Wanted((by_id[part.account_id],), (reports[part.report],), days)
-            for part in MissingBook(self._settings.home).parts()
-            if part.account_id in by_id
-            and part.report in reports
-            and (days := self._request.days.common(DayRange(part.since, part.until)))
+            Wanted((account,), (reports[name],), days)
+            for account in accounts
+            for name, days in self._asked_of(account.id, knowledge)
         ]
 
-    def _joined(self, found: FoundAccounts, knowledge: Knowledge) -> list[Gap]:
+    def _joined(self, answered: Ids[str], knowledge: Knowledge) -> list[Gap]:
         """What accounts that have joined lack."""
         if self._request.account_ids:
             return []
-        new = [account.id for account in found.accounts if knowledge.is_new(account.id)]
+        new = [account_id for account_id in sorted(answered) if knowledge.is_new(account_id)]
         for account_id in new:
-            log.info("act_%s has joined; its earlier days are collected next", account_id)
+            log.info(
+                "act_%s has joined; its earlier days are collected next", account_id, extra={"account": account_id}
+            )
         return gaps_of_new_accounts(new, builtin_reports(), knowledge.earliest_day, self._request.days, self._started)
 
-    def _write(self, harvest: Harvest, found: FoundAccounts, later: Sequence[Gap]) -> "_Stored":
+    def _write(self, harvest: Harvest, found: FoundAccounts, earlier: Sequence[Gap], later: Sequence[Gap]) -> "_Stored":
         stored = _Stored()
         read_back = partial(self._read_back, stored, found.accounts)
         with self._watch.stage("merge"):
-            stored.written = self._merge(harvest, [*harvest.gaps, *later], read_back)
+            stored.written = self._merge(harvest, [*earlier, *harvest.gaps, *later], read_back)
         self._archive.thin(self._started)
         MissingBook(self._settings.home).save(stored.missing)
         return stored
@@ -394,12 +443,12 @@ class _Sync:
         # What could not be read a second time is not missing: the first reading is stored.
         return self._merge(harvest, [], lambda _connection: None, asked_at).counts
 
-    def _is_asked_for(self, part: MissingPart) -> bool:
-        """Whether a missing part is of what this sync should bring; accounts that were only found, and refuse, are not."""
+    def _is_asked_for(self, part: MissingPart, expected: Ids[str]) -> bool:
+        """Whether a missing part is of what this sync should bring; accounts that were never read, and refuse, are not."""
         request = self._request
         if request.account_ids and part.account_id not in request.account_ids:
             return False
-        if part.kind == REFUSED and part.account_id not in self._named:
+        if part.kind == REFUSED and part.account_id not in expected:
             return False
         return (
             part.report in {report.name for report in request.reports}
@@ -407,12 +456,11 @@ class _Sync:
         )
 
     def _touched(self, staged: Sequence[Staged]) -> dict[str, frozenset[date]]:
-        """The days that were asked for, by report; a day that has begun nowhere lacks nothing."""
-        if not self._request.only_missing:
-            return {report.name: frozenset(self._request.days.days) for report in self._request.reports}
+        """The days that were asked for, by report of which anything came; a day that has begun nowhere lacks nothing."""
         days: dict[str, set[date]] = {}
         for item in staged:
-            days.setdefault(item.part.report.name, set()).update(DayRange(item.part.since, item.part.until).days)
+            mine = DayRange(item.part.since, item.part.until) if self._request.only_missing else self._request.days
+            days.setdefault(item.part.report.name, set()).update(mine.days)
         return {report: frozenset(some) for report, some in days.items()}
 
     def _inspect(self, connection: duckdb.DuckDBPyConnection) -> dict[str, TableInspection]:

@@ -138,8 +138,8 @@ def warehouse(home: Path, mode: str = "live", collected_at: datetime = NOW - tim
         connection.execute("INSERT INTO pipeline.source (mode) VALUES (?)", [mode])
         connection.execute(
             "INSERT INTO pipeline.coverage (report, account_id, date_start, collected_at, run_id, row_count) "
-            "VALUES ('ad_insights', '1', ?, ?, 'run', 5)",
-            [date(2026, 11, 19), collected_at.replace(tzinfo=None)],
+            "VALUES ('ad_insights', ?, ?, ?, 'run', 5)",
+            [NEW_YORK, date(2026, 11, 19), collected_at.replace(tzinfo=None)],
         )
     snapshot = home / "meta_insights.duckdb"
     shutil.copyfile(path, snapshot)
@@ -431,6 +431,17 @@ def test_a_token_that_can_read_no_account_is_a_failure(patient: Patient) -> None
     for account in WORLD.accounts:
         patient.simulator.hide_account(account.id)
     assert patient.findings()["accounts"].status is Status.FAIL
+
+
+def test_an_account_that_was_collected_and_is_gone_from_the_list_is_a_failure(tmp_path: Path) -> None:
+    warehouse(tmp_path)
+    patient = Patient(tmp_path)
+    patient.simulator.hide_account(NEW_YORK)
+    found = patient.findings()
+    assert names(found, Status.FAIL) == {f"act_{NEW_YORK}"}
+    assert "no longer among those that the token can read" in found[f"act_{NEW_YORK}"].message
+    patient.variables["META_INSIGHTS_DENY_ACCOUNTS"] = NEW_YORK
+    assert f"act_{NEW_YORK}" not in patient.findings()
 
 
 def test_accounts_that_are_denied_are_not_looked_at(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.graph_api.errors import AuthError
-from meta_insights_pipeline.harvest import Harvest, gaps_of_new_accounts
+from meta_insights_pipeline.harvest import Harvest, gaps_of_new_accounts, gaps_of_refusals
 from meta_insights_pipeline.warehouse.merge import Gap
 
 NOW = datetime(2026, 11, 22, 14, tzinfo=UTC)
@@ -19,7 +19,7 @@ def gap(account_id: str, kind: str) -> Gap:
 
 
 @pytest.mark.parametrize(
-    ("gaps", "named", "state"),
+    ("gaps", "expected", "state"),
     [
         ([], (), "complete"),
         # What Meta blocks is picked up by itself, even when it is everything.
@@ -28,24 +28,45 @@ def gap(account_id: str, kind: str) -> Gap:
         ([gap("1", "failed")], (), "partial"),
         ([gap("1", "failed"), gap("2", "failed")], (), "failed"),
         ([gap("1", "failed"), gap("2", "deferred")], (), "failed"),
-        # An account that was only found was not asked for; one that somebody named was.
+        # An account that was only found is not missed; one that somebody named, or that was read before, is.
         ([gap("1", "refused")], (), "complete"),
         ([gap("1", "refused")], ("1", "2"), "partial"),
+        # Where nobody is whole, nothing was collected, whoever was named.
+        ([gap("1", "refused"), gap("2", "refused")], (), "failed"),
+        ([gap("1", "refused"), gap("2", "failed")], (), "failed"),
+        ([gap("1", "refused"), gap("2", "deferred")], (), "partial"),
+        ([gap("1", "refused"), gap("2", "deferred")], ("1",), "failed"),
     ],
 )
-def test_a_sync_fails_only_when_no_account_is_whole(gaps: list[Gap], named: tuple[str, ...], state: str) -> None:
-    assert Harvest(gaps=gaps).state(("1", "2"), named) == state
+def test_a_sync_fails_only_when_no_account_is_whole(gaps: list[Gap], expected: tuple[str, ...], state: str) -> None:
+    assert Harvest(gaps=gaps).state(("1", "2"), expected) == state
 
 
 def test_a_refused_token_is_a_failure_whatever_came_before() -> None:
     assert Harvest(token_error=AuthError("expired")).state(("1",), ()) == "failed"
 
 
-def test_an_account_that_nobody_could_ask_is_a_gap_in_every_report() -> None:
-    harvest = Harvest()
-    harvest.refuse("9", "no such account", builtin_reports(), DAYS)
-    assert [one.report for one in harvest.gaps] == [report.name for report in builtin_reports()]
-    assert harvest.refused == {"9": "no such account"}
+def test_earlier_gaps_of_an_account_that_refuses_are_due_at_no_time_and_those_of_one_that_is_back_at_once() -> None:
+    before = DayRange(DAYS.since - timedelta(days=5), DAYS.until)
+
+    def earlier(account_id: str, kind: str, retry_at: datetime | None) -> Gap:
+        return Gap("ad_insights", account_id, before.since, before.until, "reason", retry_at, kind)
+
+    missing = [
+        earlier("1", "deferred", NOW),
+        earlier("2", "refused", None),
+        # Neither asked nor changed.
+        earlier("3", "refused", None),
+        earlier("4", "deferred", NOW),
+    ]
+    changed = gaps_of_refusals(missing, {"1": "forbidden"}, {"2", "4"}, ["ad_insights"], DAYS, NOW)
+    last = DAYS.since - timedelta(days=1)
+    told = [(one.account_id, one.since, one.until, one.kind, one.retry_at) for one in changed]
+    # Of the days that the sync asked for, it has said itself what is missing.
+    assert told == [("1", before.since, last, "refused", None), ("2", before.since, last, "deferred", NOW)]
+    # Of a report that it did not ask for, all days.
+    (whole,) = gaps_of_refusals(missing, {}, {"2"}, ["campaign_insights"], DAYS, NOW)
+    assert (whole.since, whole.until) == (before.since, before.until)
 
 
 def test_an_account_that_joined_lacks_what_the_others_have_and_it_is_due_at_once() -> None:

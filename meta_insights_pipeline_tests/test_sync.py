@@ -99,6 +99,90 @@ def test_an_account_that_somebody_named_and_that_refuses_is_missing(tmp_path: Pa
     assert outcome.receipt.published
 
 
+def test_when_every_account_refuses_the_sync_fails_at_the_first_time_and_at_every_other(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        days = days_of(home)
+        for account in home.world.accounts:
+            home.simulator.set_account_state(account.id, "forbidden")
+        for number in range(2):
+            outcome = run_sync(home.settings, SyncRequest(f"run-{number}", days, builtin_reports()))
+            assert outcome.receipt.state == "failed"
+            assert not outcome.receipt.published
+            assert len(outcome.receipt.refused) == 2
+            assert not outcome.whole_days("ad_insights")
+    assert not home.settings.snapshot_path.exists()
+
+
+def test_an_account_that_was_read_before_and_refuses_now_is_missing_and_does_not_stop_the_others(
+    tmp_path: Path,
+) -> None:
+    with live(tmp_path) as home:
+        days, lost = days_of(home), home.world.accounts[0].id
+        run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+        home.simulator.set_account_state(lost, "forbidden")
+        outcome = run_sync(home.settings, SyncRequest("run-2", days, builtin_reports()))
+    assert outcome.receipt.state == "partial"
+    assert outcome.receipt.published
+    assert {part.account_id for part in outcome.missing} == {lost}
+    # What is built on the others goes on.
+    assert outcome.whole_days("ad_insights") == set(days.days)
+
+
+def test_an_account_that_is_gone_from_the_list_is_told_once_and_its_absence_is_filled_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "meta_insights_pipeline")
+    with live(tmp_path) as home:
+        gone = home.world.accounts[0].id
+        first = home.at.date() - timedelta(days=9)
+        run_sync(home.settings, SyncRequest("run-1", DayRange(first, first + timedelta(days=1)), builtin_reports()))
+        home.simulator.hide_account(gone)
+        for number in range(3):
+            since = first + timedelta(days=2 * number + 1)
+            absent = SyncRequest(f"gone-{number}", DayRange(since, since + timedelta(days=1)), builtin_reports())
+            receipt = run_sync(home.settings, absent).receipt
+            assert receipt.state == "partial"
+            assert receipt.published
+            assert [one.account_id for one in receipt.refused] == [gone]
+        told = [record for record in caplog.records if "no longer among those" in record.getMessage()]
+        assert [record.levelname for record in told if record.levelname == "ERROR"] == ["ERROR"]
+        assert MissingBook(tmp_path).due(datetime.now(UTC)) == ()
+
+        home.simulator.show_account(gone)
+        recent = days_of(home, 2)
+        assert run_sync(home.settings, SyncRequest("back", recent, builtin_reports())).complete
+        due = MissingBook(tmp_path).due(datetime.now(UTC))
+        assert {(part.account_id, part.since, part.until) for part in due} == {
+            (gone, first + timedelta(days=1), first + timedelta(days=6))
+        }
+        rest = SyncRequest("rest", DayRange(first, recent.until), builtin_reports(), (gone,), only_missing=True)
+        assert run_sync(home.settings, rest).complete
+        assert MissingBook(tmp_path).parts() == ()
+    assert_equals_truth(home.settings.snapshot_path, home.world, first, first + timedelta(days=6), home.at)
+    assert len([record for record in caplog.records if "can be read again" in record.getMessage()]) == 1
+
+
+def test_an_account_that_the_rules_leave_out_is_not_gone(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        days, denied = days_of(home), home.world.accounts[0]
+        run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+        settings = home.settings.model_copy(update={"deny_accounts": (denied.id,)})
+        assert run_sync(settings, SyncRequest("run-2", days, builtin_reports())).receipt.refused == ()
+
+
+def test_what_a_refusing_account_lacks_is_due_at_no_time_until_it_can_be_read_again(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        account, _ = (account.id for account in home.world.accounts)
+        month, recent = days_of(home, 12), days_of(home, 2)
+        home.simulator.faults.add("graph_error", path=f"act_{account}/insights", code=3018, status=400, times=None)
+        assert run_sync(home.settings, SyncRequest("run-1", month, builtin_reports())).receipt.state == "partial"
+        home.simulator.faults.clear()
+        assert any(part.retry_at for part in MissingBook(tmp_path).parts())
+        home.simulator.set_account_state(account, "forbidden")
+        run_sync(home.settings, SyncRequest("run-2", recent, builtin_reports()))
+        assert {(part.kind, part.retry_at) for part in MissingBook(tmp_path).parts()} == {("refused", None)}
+
+
 def test_an_account_that_refuses_is_an_error_in_the_log_once_and_not_at_every_sync(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -140,6 +224,20 @@ def test_an_account_that_joins_is_collected_at_once_and_its_earlier_days_are_due
         assert run_sync(home.settings, rest).complete
         assert MissingBook(tmp_path).parts() == ()
     assert_equals_truth(home.settings.snapshot_path, home.world, month.since, month.until, home.at)
+
+
+def test_an_account_that_refused_from_the_beginning_joins_when_it_can_be_read(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        late, month, recent = home.world.accounts[1].id, days_of(home, 20), days_of(home, 2)
+        home.simulator.set_account_state(late, "forbidden")
+        run_sync(home.settings, SyncRequest("run-1", month, builtin_reports()))
+        run_sync(home.settings, SyncRequest("run-2", recent, builtin_reports()))
+        home.simulator.set_account_state(late, "active")
+        assert run_sync(home.settings, SyncRequest("run-3", recent, builtin_reports())).complete
+        due = MissingBook(tmp_path).due(datetime.now(UTC))
+        assert {(part.account_id, part.since, part.until) for part in due} == {
+            (late, month.since, recent.since - timedelta(days=1))
+        }
 
 
 def test_one_account_in_lasting_trouble_does_not_keep_the_others_from_readers(tmp_path: Path) -> None:

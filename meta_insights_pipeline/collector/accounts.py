@@ -84,6 +84,8 @@ class FoundAccounts:
 
     accounts: tuple[AdAccount, ...]
     refused: tuple[RefusedAccount, ...] = ()
+    is_list: bool = False
+    """Whether Meta was asked for all that the token can read: an account that is not here is not in its list."""
 
 
 def find_accounts(api: GraphApi, wanted: Sequence[str], rules: AccountRules | None = None) -> FoundAccounts:
@@ -123,7 +125,35 @@ def find_accounts(api: GraphApi, wanted: Sequence[str], rules: AccountRules | No
             accounts.append(account)
     if not accounts:
         raise NoAccountError(" ".join(one.reason for one in refused[:3]))
-    return FoundAccounts(tuple(accounts), tuple(refused))
+    return FoundAccounts(tuple(accounts), tuple(refused), is_list=not wanted)
+
+
+def gone_accounts(
+    found: FoundAccounts, collected: Mapping[str, str], rules: AccountRules
+) -> tuple[RefusedAccount, ...]:
+    """Accounts that were collected before, are wanted, and are no longer in Meta's list; none when there was no list.
+
+    Args:
+        found: What Meta gave.
+        collected: Names, by id, of accounts of which something was collected.
+        rules: Which are wanted.
+    """
+    if not found.is_list:
+        return ()
+    here = {account.id for account in found.accounts} | {account.id for account in found.refused}
+    return tuple(
+        RefusedAccount(account_id, _gone(account_id, name))
+        for account_id, name in collected.items()
+        if account_id not in here and rules.admit(account_id, name)
+    )
+
+
+def _gone(account_id: str, name: str) -> str:
+    shown = f"act_{account_id} ({name})" if name else f"act_{account_id}"
+    return (
+        f"The ad account {shown} is no longer among those that the token can read, so nothing new is collected of it; assign "
+        "it to the token's user again in Business Manager, or leave it out with META_INSIGHTS_DENY_ACCOUNTS."
+    )
 
 
 def _none(found: int) -> str:

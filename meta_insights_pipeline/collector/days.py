@@ -43,6 +43,14 @@ class DayRange:
         since, until = max(self.since, other.since), min(self.until, other.until)
         return DayRange(since, until) if since <= until else None
 
+    def without(self, other: "DayRange") -> list["DayRange"]:
+        """The days that the other has not, as at most two ranges."""
+        if self.common(other) is None:
+            return [self]
+        before = [DayRange(self.since, other.since - timedelta(days=1))] if self.since < other.since else []
+        after = [DayRange(other.until + timedelta(days=1), self.until)] if self.until > other.until else []
+        return before + after
+
     def parts(self, days: int) -> list["DayRange"]:
         """Consecutive parts of at most so many days."""
         starts = range(0, self.count, days)

@@ -8,6 +8,7 @@ import duckdb
 
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse
 from meta_insights_pipeline.warehouse.inspection import rows_a_day
+from meta_insights_pipeline.warehouse.merge import Gap, missing_parts
 
 
 @dataclass(frozen=True)
@@ -16,18 +17,24 @@ class Knowledge:
 
     rows_a_day: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """Rows a day to expect, by account id and report."""
-    accounts: frozenset[str] = frozenset()
-    """Accounts that were asked for before, whether or not they answered."""
+    collected: Mapping[str, str] = field(default_factory=dict)
+    """Accounts of which something was collected, with their names as far as known."""
+    missing: tuple[Gap, ...] = ()
+    """What could not be had so far."""
     earliest_day: date | None = None
-    """The first day that any of them has."""
+    """The first day that any account has."""
 
     def is_new(self, account_id: str) -> bool:
-        """Whether an account has joined since the last sync."""
-        return bool(self.accounts) and account_id not in self.accounts
+        """Whether an account lacks what others have, since nothing was ever collected of it."""
+        return bool(self.collected) and account_id not in self.collected
 
 
-def read_knowledge(warehouse: Warehouse) -> Knowledge:
+def read_knowledge(warehouse: Warehouse, mode: str) -> Knowledge:
     """Read it; opens the warehouse for a moment.
+
+    Args:
+        warehouse: The pipeline's own file.
+        mode: `live` or `stub`; what comes from elsewhere is no knowledge.
 
     Raises:
         WarehouseError: The warehouse cannot be opened.
@@ -35,12 +42,30 @@ def read_knowledge(warehouse: Warehouse) -> Knowledge:
     if not warehouse.path.exists():
         return Knowledge()
     with warehouse.connect() as connection:
-        return Knowledge(rows_a_day(connection), _accounts(connection), _earliest_day(connection))
+        if not _is_of(connection, mode):
+            return Knowledge()
+        return Knowledge(
+            rows_a_day(connection),
+            collected_accounts(connection, mode),
+            tuple(missing_parts(connection)),
+            _earliest_day(connection),
+        )
 
 
-def _accounts(connection: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    books = " UNION ".join(f"SELECT account_id FROM {ALIAS}.pipeline.{book}" for book in ("coverage", "missing"))
-    return frozenset(row[0] for row in connection.execute(books).fetchall())
+def collected_accounts(connection: duckdb.DuckDBPyConnection, mode: str) -> dict[str, str]:
+    """Ids of the accounts of which the attached warehouse has collected something, with the names that are known."""
+    if not _is_of(connection, mode):
+        return {}
+    rows = connection.execute(
+        f"SELECT account_id, coalesce(any_value(name), '') FROM (SELECT DISTINCT account_id FROM {ALIAS}.pipeline.coverage) "
+        f"LEFT JOIN {ALIAS}.ad_accounts USING (account_id) GROUP BY account_id ORDER BY account_id"
+    ).fetchall()
+    return {str(account_id): str(name) for account_id, name in rows}
+
+
+def _is_of(connection: duckdb.DuckDBPyConnection, mode: str) -> bool:
+    row = connection.execute(f"SELECT mode FROM {ALIAS}.pipeline.source").fetchone()
+    return row is None or row[0] == mode
 
 
 def _earliest_day(connection: duckdb.DuckDBPyConnection) -> date | None:
