@@ -7,10 +7,12 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 
+from meta_insights_pipeline.budgets import open_budget
 from meta_insights_pipeline.catalog.limits import Severity, earliest_day, request_problems
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.clock import Clock, SystemClock
@@ -45,6 +47,19 @@ from meta_insights_pipeline.state import State
 
 log = logging.getLogger(__name__)
 
+
+@dataclass(frozen=True)
+class Handed:
+    """Accounts that were found for a sync which begins in a moment in this process, and what finding them took."""
+
+    wanted: tuple[str, ...]
+    found: FoundAccounts
+    calls: Mapping[str, int]
+    """By kind."""
+
+
+_handed: ContextVar[Handed | None] = ContextVar("handed", default=None)
+
 _STATUS = "status"
 _REFUSAL = "refusal"
 
@@ -72,14 +87,17 @@ def open_collection(settings: Settings, run_id: str, clock: Clock | None = None)
         clock: The time; the machine's own when left out.
 
     Raises:
-        SettingsError: Live mode without a token.
+        SettingsError: Live mode without a token, or a shared book of budgets that cannot be opened.
     """
     clock = clock or SystemClock()
     settings.home.mkdir(parents=True, exist_ok=True)
     state = State(settings.state_path)
     try:
-        budget = Budget(state, clock, namespace=settings.graph_api_url)
-        with open_graph_api(settings, budget=budget, clock=clock) as api, alive(settings.home, run_id):
+        with (
+            open_budget(settings, state, clock) as budget,
+            open_graph_api(settings, budget=budget, clock=clock) as api,
+            alive(settings.home, run_id),
+        ):
             book = ReportBook(
                 state, settings.pages_path, clock, owner=run_id, is_alive=lambda owner: is_alive(settings.home, owner)
             )
@@ -101,6 +119,11 @@ def accounts_of(collection: Collection, wanted: Sequence[str]) -> FoundAccounts:
         NoAccountError, GraphApiError: See `find_accounts`.
     """
     settings = collection.settings
+    if (handed := _take_handed(wanted)) is not None:
+        for kind, calls in handed.calls.items():
+            for _ in range(calls):
+                collection.api.meter.called(kind)
+        return handed.found
     named = tuple(wanted) or settings.ad_account_ids
     rules = AccountRules(settings.allow_accounts, settings.deny_accounts)
     try:
@@ -117,6 +140,25 @@ def accounts_of(collection: Collection, wanted: Sequence[str]) -> FoundAccounts:
         # A sync of some accounts must not make the schedule forget the zones of the others.
         AccountBook(settings.home).save(found.accounts)
     return found
+
+
+@contextmanager
+def handing_on(handed: Handed) -> Iterator[None]:
+    """Let the sync that begins inside, on this thread, go on with accounts that were found already, and count their calls."""
+    token = _handed.set(handed)
+    try:
+        yield
+    finally:
+        _handed.reset(token)
+
+
+def _take_handed(wanted: Sequence[str]) -> Handed | None:
+    handed = _handed.get()
+    if handed is None or handed.wanted != tuple(wanted):
+        return None
+    # What was found serves one sync; a later one must see what has changed.
+    _handed.set(None)
+    return handed
 
 
 def tell_refusals(lessons: Lessons, refused: Mapping[str, str], answered: Iterable[str]) -> None:

@@ -2,11 +2,14 @@
 
 import gc
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from uuid import uuid4
 
 from meta_insights_pipeline.catalog.levels import Level
-from meta_insights_pipeline.collector.accounts import AccountRules, NoAccountError, find_accounts
+from meta_insights_pipeline.collection import Handed, accounts_of, handing_on, open_collection
+from meta_insights_pipeline.collector.accounts import NoAccountError
 from meta_insights_pipeline.collector.days import DayRange, days_back_range, newest_day, refresh_range
 from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import COMPLETE
@@ -83,11 +86,12 @@ def run_manual_sync(
     _check_token(settings)
     try:
         Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
-        zones = zones_of(settings, accounts)
+        zones, handed = zones_of(settings, accounts)
     except (WarehouseError, NoAccountError, GraphApiError) as error:
         raise ManualSyncError(str(error)) from None
     days = wanted.resolve(datetime.now(UTC), zones)
-    return _run_job(settings, days, levels, accounts)
+    with handing_on(handed) if handed else nullcontext():
+        return _run_job(settings, days, levels, accounts)
 
 
 def _check_token(settings: Settings) -> None:
@@ -96,19 +100,19 @@ def _check_token(settings: Settings) -> None:
         open_graph_api(settings).close()
 
 
-def zones_of(settings: Settings, wanted: Sequence[str]) -> tuple[str, ...]:
-    """The accounts' time zones: as the last sync found them, or asked for when it did not.
+def zones_of(settings: Settings, wanted: Sequence[str]) -> tuple[tuple[str, ...], Handed | None]:
+    """The accounts' time zones, as the last sync found them; or asked for, and then what was found, for the sync to go on with.
 
     Raises:
         SettingsError, NoAccountError, GraphApiError: They are not known and cannot be had.
     """
     known = {account.id: account.timezone_name for account in AccountBook(settings.home).accounts()}
     if known and set(wanted) <= set(known):
-        return tuple({known[account] for account in wanted or known})
-    with open_graph_api(settings) as api:
-        rules = AccountRules(settings.allow_accounts, settings.deny_accounts)
-        found = find_accounts(api, wanted or settings.ad_account_ids, rules)
-    return tuple({account.timezone_name for account in found.accounts})
+        return tuple({known[account] for account in wanted or known}), None
+    with open_collection(settings, f"accounts-{uuid4()}") as collection:
+        found = accounts_of(collection, wanted)
+        handed = Handed(tuple(wanted), found, collection.api.meter.counts().calls)
+    return tuple({account.timezone_name for account in found.accounts}), handed
 
 
 def _run_job(settings: Settings, days: DayRange, levels: Sequence[str], accounts: Sequence[str]) -> Receipt:

@@ -5,11 +5,13 @@ Token and accounts have modules of their own, `token_checks` and `account_checks
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, datetime
 from urllib.parse import urlsplit
 
 from meta_insights_pipeline.account_checks import check_accounts
+from meta_insights_pipeline.budgets import open_budget
 from meta_insights_pipeline.catalog.versions import api_versions, is_retired, live_versions, version_number
 from meta_insights_pipeline.clock import SystemClock
 from meta_insights_pipeline.findings import Finding, Status, fail, not_checked, ok, warn
@@ -43,8 +45,12 @@ def check_meta(settings: Settings, now: datetime, open_api: OpenApi) -> list[Fin
         open_api: Makes the session.
     """
     version = _version(settings.graph_api_version, now.date())
-    with _open_state(settings) as state:
-        budget = Budget(state, SystemClock(), namespace=settings.graph_api_url)
+    with _open_state(settings) as state, ExitStack() as stack:
+        try:
+            budget = stack.enter_context(open_budget(settings, state, SystemClock()))
+        except SettingsError as error:
+            reason = "the book of Meta's budgets cannot be opened"
+            return [fail("budget book", str(error)), *not_checked(_NAMES, reason), version]
         try:
             session = open_api(settings, budget)
         except SettingsError as error:

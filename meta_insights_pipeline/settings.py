@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         validation_alias="META_INSIGHTS_WAREHOUSE",
         description="the pipeline's own DuckDB file; by default warehouse.duckdb in META_INSIGHTS_HOME",
     )
+    budget_path: Path | None = Field(
+        None,
+        validation_alias="META_INSIGHTS_BUDGET_PATH",
+        description="a file in which several homes on one machine keep one book of Meta's budgets; by default each keeps its own",
+    )
     reports: Path | None = Field(
         None,
         validation_alias="META_INSIGHTS_REPORTS",
