@@ -157,6 +157,7 @@ def sync(
 
 @cli.command()
 @_what_to_sync
+@click.option("--all", "everything", is_flag=True, help="Print a line for every account and report, however many.")
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object on stdout and nothing else.")
 def plan(
     days_back: int | None,
@@ -164,6 +165,7 @@ def plan(
     end: date | None,
     levels: tuple[str, ...],
     accounts: tuple[str, ...],
+    everything: bool,
     as_json: bool,
 ) -> int:
     """Show the calls that a sync would make and what they cost.
@@ -181,7 +183,7 @@ def plan(
         report = plan_manual_sync(settings, wanted, levels, accounts)
     except ManualSyncError as error:
         return _complain(str(error), EXIT_FAILED)
-    print(json.dumps(report.as_json()) if as_json else report.as_text())
+    print(json.dumps(report.as_json()) if as_json else report.as_text(everything=everything))
     return 0
 
 

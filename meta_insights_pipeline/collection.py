@@ -217,15 +217,26 @@ class Plan:
     rows_a_day: RowsADay = field(default_factory=dict)
     """What was expected, by account id and report."""
     unavailable: tuple[Unavailable, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What the catalogue says that Meta will leave empty without an error, a sentence for each report and cause."""
+    unlisted: tuple[str, ...] = ()
+    """Accounts whose entities are listed for the first time: how many pages that takes is known only afterwards."""
 
     @property
     def calls_total(self) -> int:
         """All calls together."""
         return sum(self.calls.values())
 
-    def with_calls(self, more: Mapping[str, int]) -> "Plan":
-        """The same plan with calls that are not for reports."""
-        return replace(self, calls={**self.calls, **more})
+    @property
+    def calls_text(self) -> str:
+        """How many calls, and how sure that is."""
+        if not self.unlisted:
+            return f"about {self.calls_total:,} calls"
+        return f"at least {self.calls_total:,} calls, since {len(self.unlisted)} accounts are listed for the first time"
+
+    def with_calls(self, more: Mapping[str, int], unlisted: Sequence[str] = ()) -> "Plan":
+        """The same plan with calls that are not for reports, and the accounts of which their number is not known."""
+        return replace(self, calls={**self.calls, **more}, unlisted=tuple(unlisted))
 
 
 @dataclass(frozen=True)
@@ -249,12 +260,14 @@ def draw_up(collection: Collection, wanted: Sequence[Wanted], known_rows: RowsAD
     """
     now, version = collection.clock.now(), collection.settings.graph_api_version
     possible, unavailable = [], []
+    notes: dict[str, None] = {}
     for one in wanted:
         for account, report in itertools.product(one.accounts, one.reports):
-            days, refused = _within_reach(account, report, one.days, now, version)
+            days, refused, empty = within_reach(account, report, one.days, now, version)
             unavailable += refused
             if days is not None:
                 possible.append((account, report, days))
+                notes |= {f"{report.name}: {sentence}": None for sentence in empty}
     expected = dict(known_rows)
     questions = [question for one in possible for question in unseen_accounts([one[0]], [one[1]], one[2], expected)]
     if questions:
@@ -267,32 +280,35 @@ def draw_up(collection: Collection, wanted: Sequence[Wanted], known_rows: RowsAD
         for request in plan([account], [report], days, now, expected, sizes)
     ]
     requests = largest_first(requests)
-    return Plan(tuple(requests), _cost(collection, requests), expected, tuple(unavailable))
+    return Plan(tuple(requests), _cost(collection, requests), expected, tuple(unavailable), tuple(notes))
 
 
-def _within_reach(
+def within_reach(
     account: AdAccount, report: Report, days: DayRange, now: datetime, version: str
-) -> tuple[DayRange | None, list[Unavailable]]:
-    """The days of a report that Meta gives, and the others with the reason."""
-    first, refused, clamped = _reach(report, days, account.today(now), version)
+) -> tuple[DayRange | None, list[Unavailable], tuple[str, ...]]:
+    """The days of a report that Meta gives, the others with the reason, and what it leaves empty without an error."""
+    today = account.today(now)
+    first, refused, clamped, empty = _reach(report, days, today, version)
+    empty = empty if days.since <= today else ()
     if days.since >= first:
-        return (None, [Unavailable(report.name, account.id, days, refused)]) if refused else (days, [])
+        return (None, [Unavailable(report.name, account.id, days, refused)], ()) if refused else (days, [], empty)
     reason = refused or clamped
     last = min(days.until, first - timedelta(days=1))
     lost = [Unavailable(report.name, account.id, DayRange(days.since, last), reason)]
-    return (DayRange(first, days.until) if first <= days.until else None), lost
+    return (DayRange(first, days.until) if first <= days.until else None), lost, empty
 
 
 @lru_cache
-def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[date, str, str]:
-    """The first day that Meta gives, why it would refuse a report, and why it would shorten it: for all accounts of a zone."""
+def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[date, str, str, tuple[str, ...]]:
+    """For all accounts of a zone: the first day that Meta gives, why it refuses a report or shortens it, what it leaves empty."""
     until = min(days.until, max(today, days.since))
     problems = request_problems(report, days.since, until, today=today, version=version)
     refused, clamped = (
         " ".join(problem.sentence for problem in problems if problem.severity is severity)
         for severity in (Severity.REFUSED, Severity.CLAMPED)
     )
-    return earliest_day(report, today), refused, clamped
+    empty = tuple(problem.sentence for problem in problems if problem.severity is Severity.EMPTY)
+    return earliest_day(report, today), refused, clamped, empty
 
 
 def _cost(collection: Collection, requests: Sequence[Request]) -> dict[str, int]:

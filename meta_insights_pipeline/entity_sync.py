@@ -79,7 +79,8 @@ def entity_calls(
     Args:
         collection: What to work with.
         accounts: Whose entities.
-        rows_a_day: How many of each level deliver, by account id and report; lists hold about as many.
+        rows_a_day: How many of each level a list shows, or, of accounts that were never listed, how many deliver; by account id
+            and report.
         every: As for `refresh_entities`.
     """
     calls, now = 0, collection.clock.now()
@@ -93,6 +94,11 @@ def entity_calls(
             pages = (math.ceil(rows_a_day.get((account.id, table), 0) / page) for table, page in _PAGES.items())
             calls += 1 + sum(max(0, each - 1) for each in pages)
     return {"entities": calls} if calls else {}
+
+
+def unlisted_accounts(collection: Collection, accounts: Sequence[AdAccount]) -> list[str]:
+    """Ids of the accounts whose entities were never listed: `entity_calls` takes each of their lists to be one page."""
+    return [account.id for account in accounts if collection.lessons.refreshed_at(account.id) is None]
 
 
 def refresh_entities(

@@ -21,6 +21,7 @@ import duckdb
 from meta_insights_pipeline.archiving import SyncArchive
 from meta_insights_pipeline.catalog.conversions import Choice, ConversionError, choices
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
+from meta_insights_pipeline.catalog.versions import retirement
 from meta_insights_pipeline.clock import Clock
 from meta_insights_pipeline.collection import (
     Collection,
@@ -34,7 +35,7 @@ from meta_insights_pipeline.collection import (
 from meta_insights_pipeline.collector.accounts import AccountRules, AdAccount, FoundAccounts, gone_accounts
 from meta_insights_pipeline.collector.days import DayRange, newest_day
 from meta_insights_pipeline.collector.plan import Request
-from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities
+from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities, unlisted_accounts
 from meta_insights_pipeline.full_disk import telling_full_disk
 from meta_insights_pipeline.graph_api.errors import AuthError
 from meta_insights_pipeline.harvest import (
@@ -201,10 +202,13 @@ class _Sync:
         self._watch = watch
         self._archive = SyncArchive(settings, request.run_id)
         self._started = collection.clock.now()
+        self._retirement = retirement(settings.graph_api_version, self._started.date())
 
     def run(self) -> SyncOutcome:
         """All steps, in order."""
         request, watch = self._request, self._watch
+        if self._retirement is not None:
+            log.error("%s", self._retirement)
         self._archive.settle_earlier(self._warehouse)
         self._collection.book.sweep()
         sweep_dead(self._settings.home)
@@ -216,10 +220,6 @@ class _Sync:
                 knowledge = read_knowledge(self._warehouse, self._settings.mode)
                 found = self._with_gone(found, knowledge)
                 plan = self._plan(found.accounts, knowledge)
-                if request.entities_every is not None:
-                    plan = plan.with_calls(
-                        entity_calls(self._collection, found.accounts, plan.rows_a_day, request.entities_every)
-                    )
             with watch.stage("collect_and_stage"):
                 harvest = self._collect(plan.requests, self._folder)
             harvest.leave_out(plan.unavailable)
@@ -324,13 +324,19 @@ class _Sync:
         # What Meta no longer gives must be written down as such, or it would be due for ever.
         if not plan.requests and not (request.only_missing and plan.unavailable):
             raise NothingToCollectError(self._nothing(plan, len(accounts)))
+        if request.entities_every is not None:
+            sizes = {**plan.rows_a_day, **knowledge.listed}
+            calls = entity_calls(self._collection, accounts, sizes, request.entities_every)
+            plan = plan.with_calls(calls, unlisted_accounts(self._collection, accounts))
         log.info(
-            "%d accounts, %s: %d reports to ask for, about %d calls",
+            "%d accounts, %s: %d reports to ask for, %s",
             len(accounts),
             request.days,
             len(plan.requests),
-            plan.calls_total,
+            plan.calls_text,
         )
+        for note in plan.notes:
+            log.warning("%s", note)
         return plan
 
     def _nothing(self, plan: Plan, accounts: int) -> str:
@@ -482,6 +488,7 @@ class _Sync:
         state: str,
     ) -> Receipt:
         request, api = self._request, self._collection.api
+        version_warnings = (*([self._retirement] if self._retirement else []), *api.version_warnings)
         counts = {**stored.written.counts, **entities.counts}
         names = [report.name for report in request.reports]
         if names:
@@ -512,8 +519,8 @@ class _Sync:
                 "withheld": harvest.withheld,
                 "reconciliation": _reconciled(stored.trust.ledger.values()),
                 "drift": _sighted(stored.trust.drift, request.run_id),
-                "version_warnings": api.version_warnings,
-                "warnings": (*api.version_warnings, *entities.warnings, *self._archive.warnings),
+                "version_warnings": version_warnings,
+                "warnings": (*version_warnings, *plan.notes, *entities.warnings, *self._archive.warnings),
                 "published": state != FAILED,
                 "snapshot": str(self._settings.snapshot_path),
                 "seconds": self._watch.seconds,

@@ -28,8 +28,8 @@ def settings_of(home: Live, folder: Path, **changed: object) -> Settings:
 def test_a_block_that_one_home_ran_into_holds_for_the_other_when_they_share_a_book(
     tmp_path: Path, is_shared: bool
 ) -> None:
-    shared = {"META_INSIGHTS_BUDGET_PATH": tmp_path / "machine" / "budgets.sqlite"} if is_shared else {}
-    with live(tmp_path / "one", **shared) as home:
+    book = tmp_path / "machine" / "budgets.sqlite" if is_shared else None
+    with live(tmp_path / "one", META_INSIGHTS_BUDGET_PATH=book) as home:
         blocked = home.world.accounts[0].id
         home.simulator.faults.add("block", account=blocked, kind="insights", code=80000, seconds=1200)
         days = DayRange(home.at.date() - timedelta(days=1), home.at.date())

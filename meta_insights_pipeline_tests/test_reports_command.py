@@ -187,6 +187,8 @@ def test_the_check_ends_with_exit_code_one_when_meta_would_refuse_a_report(
     # No built-in report is refused, so one is declared here.
     report = Report.model_construct(name="mine", level=Level.AD, fields=("gone",), windows=("1d_click",))
     monkeypatch.setattr(reports_command, "builtin_reports", lambda: (report,))
+    # Of the last months, which Meta gives whatever day it is today.
+    monkeypatch.setenv("META_INSIGHTS_START_DATE", "2026-11-01")
     monkeypatch.setenv("META_INSIGHTS_HOME", str(tmp_path))
     assert run(["reports", "check"]) == 1
     assert capsys.readouterr().out == "refused  mine  Meta has no insights field 'gone'.\n"

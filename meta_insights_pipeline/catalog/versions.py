@@ -98,6 +98,19 @@ def answering_version(name: str, on: date) -> str:
     return next((live.name for live in live_versions(on) if version_number(live.name) > asked), name)
 
 
+def retirement(name: str, on: date) -> str | None:
+    """The sentence about a version that no longer answers, or None."""
+    if not is_retired(name, on):
+        return None
+    known, live = api_versions().get(name), live_versions(on)
+    ended = f"on {known.ends_on}" if known else "long ago"
+    remedy = f"; set META_GRAPH_API_VERSION to {live[-1].name}" if live else ""
+    return (
+        f"Version {name} of the Marketing API ended {ended}; a later one answers in its place, and its numbers may be "
+        f"others{remedy}."
+    )
+
+
 def removal(kind: str, name: str) -> str | None:
     """The sentence about a field or breakdown that Meta has removed, or None."""
     change = version_changes().get((kind, name))

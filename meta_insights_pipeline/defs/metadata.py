@@ -119,7 +119,7 @@ def version_result(table: str, name: str, warnings: Sequence[str]) -> dg.AssetCh
         asset_key=table,
         check_name=name,
         passed=not warnings,
-        severity=dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR,
         description=" ".join(warnings) or None,
     )
 

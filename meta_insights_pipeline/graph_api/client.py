@@ -396,7 +396,8 @@ class GraphApi:
                 return
             self._warned.add(note)
         about = {"fbtrace_id": headers.get("x-fb-trace-id"), "account": account}
-        log.warning("%s", note, extra=about)
+        # An alarm and no warning: another version may count otherwise, and nobody would look for that in the numbers.
+        log.error("%s", note, extra=about)
 
     def _note_time(self, told: str | None) -> None:
         try:

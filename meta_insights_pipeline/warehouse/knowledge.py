@@ -6,6 +6,7 @@ from datetime import date
 
 import duckdb
 
+from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse
 from meta_insights_pipeline.warehouse.inspection import rows_a_day
 from meta_insights_pipeline.warehouse.merge import Gap, missing_parts
@@ -23,6 +24,9 @@ class Knowledge:
     """What could not be had so far."""
     earliest_day: date | None = None
     """The first day that any account has."""
+
+    listed: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    """How many entities a list shows, by account id and the report of their level; nothing of accounts that were never listed."""
 
     def is_new(self, account_id: str) -> bool:
         """Whether an account lacks what others have, since nothing was ever collected of it."""
@@ -49,6 +53,7 @@ def read_knowledge(warehouse: Warehouse, mode: str) -> Knowledge:
             collected_accounts(connection, mode),
             tuple(missing_parts(connection)),
             _earliest_day(connection),
+            _listed(connection),
         )
 
 
@@ -71,3 +76,16 @@ def _is_of(connection: duckdb.DuckDBPyConnection, mode: str) -> bool:
 def _earliest_day(connection: duckdb.DuckDBPyConnection) -> date | None:
     row = connection.execute(f"SELECT min(date_start) FROM {ALIAS}.pipeline.coverage").fetchone()
     return row[0] if row else None
+
+
+def _listed(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], float]:
+    """Meta's lists show archived entities too, but none that are deleted."""
+    levels = [level for level in Level if level is not Level.ACCOUNT]
+    counts = " UNION ALL ".join(
+        f"SELECT account_id, '{level.value}_insights' AS report, count(*) AS n FROM {ALIAS}.{level.value}s "
+        "WHERE NOT coalesce(is_deleted, false) GROUP BY account_id"
+        for level in levels
+    )
+    return {
+        (str(account), str(report)): float(count) for account, report, count in connection.execute(counts).fetchall()
+    }

@@ -49,7 +49,7 @@ from meta_insights_pipeline.graph_api.report_runs import PollPolicy
 from meta_insights_pipeline.graph_api.retry import RetryPolicy
 from meta_insights_pipeline.harvest import COMPLETE, DEFERRED, FAILED, PARTIAL, REFUSED, UNAVAILABLE
 from meta_insights_pipeline.logs import FIELDS
-from meta_insights_pipeline.planning import PlanReport
+from meta_insights_pipeline.plan_report import PlanReport
 from meta_insights_pipeline.receipt import Missing, Refused, Withheld
 from meta_insights_pipeline.reports_command import LOAD_DAYS
 from meta_insights_pipeline.simulator import World, WorldSpec
@@ -191,11 +191,12 @@ def test_every_kind_of_call_and_every_key_of_a_part_of_the_receipt_is_described(
 
 def test_every_key_of_a_plan_is_described() -> None:
     days = DayRange(TODAY, TODAY)
-    request = Request(AdAccount("1", "Shop", "EUR", "Europe/Berlin"), builtin_reports()[0], days, direct=True, rows=1.0)
-    report = PlanReport(days, Plan((request,), {"account": 1}), accounts=1, spent=1, budgets=())
+    account = AdAccount("1", "Shop", "EUR", "Europe/Berlin")
+    request = Request(account, builtin_reports()[0], days, direct=True, rows=1.0)
+    report = PlanReport(days, Plan((request,), {"account": 1}), accounts=(account,), spent=1, budgets=())
     plan = json.loads(json.dumps(report.as_json()))
     part = section((ROOT / COMMANDS).read_text("utf-8"), "## `meta-insights plan`")
-    assert named({*plan, *plan["reports"][0]}, part) == []
+    assert named({*plan, *plan["reports"][0], *plan["account_costs"][0]}, part) == []
 
 
 def test_every_field_of_a_log_line_is_described() -> None:
