@@ -187,13 +187,14 @@ def _tell_news(lessons: Lessons, found: FoundAccounts) -> None:
     for account in found.accounts:
         if account.status == ACTIVE:
             if lessons.is_over(account.id, _STATUS):
-                log.info("%s (%s) is active again", account.node, account.name)
+                log.info("%s (%s) is active again", account.node, account.name, extra={"account": account.id})
         elif lessons.is_news(account.id, _STATUS, str(account.status)):
             log.warning(
                 "%s (%s) is %s; what Meta still gives of it is collected.",
                 account.node,
                 account.name,
                 account.status_text,
+                extra={"account": account.id},
             )
 
 

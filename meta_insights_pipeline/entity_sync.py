@@ -25,6 +25,8 @@ from meta_insights_pipeline.collector.entities import (
 )
 from meta_insights_pipeline.collector.plan import RowsADay
 from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
+from meta_insights_pipeline.logs import log_context
+from meta_insights_pipeline.progress import EntityProgress
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse
 from meta_insights_pipeline.warehouse.entities import known_entities, merge_entities, unknown_ids
 from meta_insights_pipeline.warehouse.entity_checks import inspect_entities
@@ -130,6 +132,7 @@ def refresh_entities(
     """
     outcome = EntityOutcome()
     due = [account for account in accounts if _is_due(collection, account, every)]
+    progress = EntityProgress(len(due), collection.api.meter)
     for start in range(0, len(due), ACCOUNTS_AT_ONCE):
         some = due[start : start + ACCOUNTS_AT_ONCE]
         ids = [account.id for account in some]
@@ -137,7 +140,7 @@ def refresh_entities(
             claim(connection, warehouse, collection.settings.mode)
             known = known_entities(connection, ids)
             ghosts = unknown_ids(connection, ids, days.since, days.until)
-        batches = _fetch(collection, some, known, ghosts, outcome)
+        batches = _fetch(collection, some, known, ghosts, outcome, progress)
         archived = archive.entities(batches)
         with warehouse.connect() as connection:
             _merge(connection, batches, run_id, folder, outcome)
@@ -162,6 +165,7 @@ def _fetch(
     known: Mapping[str, KnownEntities],
     ghosts: Mapping[str, Sequence[Ghost]],
     outcome: EntityOutcome,
+    progress: EntityProgress,
 ) -> list[EntityBatch]:
     now = collection.clock.now()
 
@@ -169,11 +173,15 @@ def _fetch(
         mine = known[account.id]
         full = full_listing_is_due(mine, account, now)
         try:
-            return fetch_entities(collection.api, account, mine, full=full, ghosts=ghosts.get(account.id, ()), now=now)
+            with log_context(account=account.id):
+                unknown = ghosts.get(account.id, ())
+                return fetch_entities(collection.api, account, mine, full=full, ghosts=unknown, now=now)
         except AuthError:
             raise
         except GraphApiError as error:
             return error
+        finally:
+            progress.came()
 
     batches = []
     with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="entities") as pool:

@@ -42,6 +42,7 @@ from meta_insights_pipeline.graph_api.errors import (
 )
 from meta_insights_pipeline.graph_api.paging import list_objects
 from meta_insights_pipeline.graph_api.report_runs import PollPolicy
+from meta_insights_pipeline.logs import log_context
 
 log = logging.getLogger(__name__)
 
@@ -146,8 +147,9 @@ class Collector:
         """How many campaigns, ad sets or ads run; one that is not told is left out."""
         counts: dict[tuple[str, Level], int] = {}
         with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="count") as pool:
-            for (account, level), count in zip(questions, pool.map(self._count, questions), strict=True):
-                if count is not None:
+            answers = [pool.submit(contextvars.copy_context().run, self._count, one) for one in questions]
+            for (account, level), answer in zip(questions, answers, strict=True):
+                if (count := answer.result()) is not None:
                     counts[account.id, level] = count
         return counts
 
@@ -210,7 +212,8 @@ class Collector:
         try:
             with self._permits:
                 while stack:
-                    result = self._step(stack[-1])
+                    with log_context(account=stack[-1].account.id, report=stack[-1].report.name):
+                        result = self._step(stack[-1])
                     stack.pop()
                     if isinstance(result, list):
                         stack.extend(reversed(result))
@@ -394,11 +397,13 @@ class Collector:
         account, level = question
         parameters = {"fields": "id", "limit": "1", "summary": "true", "effective_status": '["ACTIVE"]'}
         try:
-            answer = self._api.get(
-                f"{account.node}/{level.value}s", parameters, kind="size", read=read_object, account=account.id
-            )
+            with log_context(account=account.id):
+                answer = self._api.get(
+                    f"{account.node}/{level.value}s", parameters, kind="size", read=read_object, account=account.id
+                )
         except GraphApiError as error:
-            log.info("%s: the number of its %ss is not known. %s", account.node, level.value, error)
+            about = {"account": account.id, "fbtrace_id": error.fbtrace_id}
+            log.info("%s: the number of its %ss is not known. %s", account.node, level.value, error, extra=about)
             return None
         total = (answer.get("summary") or {}).get("total_count")
         return int(total) if total is not None else None

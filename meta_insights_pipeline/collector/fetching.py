@@ -21,6 +21,7 @@ from meta_insights_pipeline.graph_api.errors import (
 )
 from meta_insights_pipeline.graph_api.paging import follow_pages
 from meta_insights_pipeline.graph_api.report_runs import PollPolicy
+from meta_insights_pipeline.logs import log_context
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +151,12 @@ class Fetcher:
             run_id = report_runs.submit(self._api, request.asked_node, request.parameters, account=account)
             self._book.submitted(purchase, run_id)
             log.debug("%s: submitted", request, extra=_about(request, purchase))
+        with log_context(report_run_id=str(purchase.run_id)):
+            self._read_submitted(request, purchase, young=young)
+
+    def _read_submitted(self, request: Request, purchase: Purchase, *, young: bool) -> None:
+        """Wait for a report and read its pages; a young one was submitted just now."""
+        account = request.account.id
         run_id = str(purchase.run_id)
         if not purchase.pages:
             asked = report_runs.wait_until_ready(

@@ -302,8 +302,8 @@ class GraphApi:
             error.retry_after = max(known, error.retry_after or 0.0) or FIRST_HOLD
 
     def log_refusal(self, error: GraphApiError, account: str | None) -> None:
-        """Leave a trace of a call that is not made again."""
-        log.info("%s", error, extra=_about(error, account))
+        """Leave a trace of a call that is not made again; whoever asked tells what follows from it."""
+        log.debug("%s", error, extra=_about(error, account))
 
     def value(self, call: str, answer: Answer, read: Callable[[bytes], T], account: str | None) -> T:
         """What an answer means: its reader's value, or the error that it is.
@@ -317,6 +317,8 @@ class GraphApi:
         Raises:
             GraphApiError: It is no usable answer.
         """
+        about = {"fbtrace_id": answer.headers.get("x-fb-trace-id"), "account": account}
+        log.debug("%s: HTTP %d", call, answer.status, extra=about)
         usage = [reading.percent for reading in read_usage(answer.headers) if reading.percent is not None]
         self.meter.used(max(usage, default=None))
         self._check_version(answer.headers, account)
