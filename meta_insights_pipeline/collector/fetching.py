@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from meta_insights_pipeline.clock import Clock
@@ -25,8 +24,6 @@ from meta_insights_pipeline.logs import log_context
 
 log = logging.getLogger(__name__)
 
-# Numbers no longer change after this ("Insights API Limits and Best Practices").
-FINAL_AFTER = timedelta(days=28)
 _ROW = b'"date_start"'
 
 
@@ -94,9 +91,9 @@ class Fetcher:
     def _fetch(self, request: Request) -> Part | None:
         """One way of asking; None when a direct answer has more than one page's worth of rows."""
         key = identity(self._api.base_url, self._api.version, request.asked_node, request.parameters)
-        final_from = datetime.combine(request.days.until, datetime.min.time(), UTC) + FINAL_AFTER
         while True:
-            purchase = self._book.claim(key, asynchronous=not request.direct, final=final_from < self._clock.now())
+            ended = request.days.until < request.account.today(self._clock.now())
+            purchase = self._book.claim(key, asynchronous=not request.direct, ended=ended)
             resumed = purchase.run_id is not None
             if purchase.pages or resumed:
                 log.info("%s: gone on with after page %d", request, purchase.pages, extra=_about(request, purchase))

@@ -224,6 +224,27 @@ def test_a_report_goes_on_where_a_block_stopped_it_and_nothing_is_bought_twice(t
         assert home.simulator.requests.count("run_insights") == 4
 
 
+@pytest.mark.parametrize(("later", "submitted"), [(timedelta(days=2), 1), (timedelta(0), 2)])
+def test_a_report_of_days_that_were_over_is_gone_on_with_for_its_life_and_one_of_an_unfinished_day_is_not(
+    tmp_path: Path, later: timedelta, submitted: int
+) -> None:
+    spec = WorldSpec(accounts=1, campaigns=5, adsets_per_campaign=5, ads_per_adset=20, always_on=True)
+    with live(tmp_path, spec) as home:
+        # Asked for on the last of its days, or after it.
+        clock = SkippingClock(home.at + later)
+        with desk(home, tmp_path, clock=clock) as mine:
+            block = {"code": 80000, "status": 400, "headers": {"retry-after": "1200"}}
+            home.simulator.faults.add("graph_error", kind="run_insights", skip=2, **block)
+            mine.collect(mine.requests([Level.AD]))
+            assert [one.evidence for one in mine.missed] == [Evidence.LATER]
+        clock.sleep(timedelta(days=5).total_seconds())
+        with desk(home, tmp_path, owner="next", clock=clock) as mine:
+            mine.book.sweep()
+            mine.collect(mine.requests([Level.AD]))
+            mine.assert_is_truth(Level.AD)
+        assert home.simulator.requests.count("create_run") == submitted
+
+
 def test_what_a_killed_sync_has_bought_whole_costs_the_next_one_nothing(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         with desk(home, tmp_path) as mine:

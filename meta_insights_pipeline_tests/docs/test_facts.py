@@ -28,10 +28,9 @@ from meta_insights_pipeline.collector.entities import (
     REFUSED_CREATIVES_AT_MOST,
     UNLISTED_CREATIVES_AT_MOST,
 )
-from meta_insights_pipeline.collector.fetching import FINAL_AFTER
 from meta_insights_pipeline.collector.lessons import FIRST_QUARANTINE, LONGEST_QUARANTINE, SIZE_LASTS
 from meta_insights_pipeline.collector.plan import PAGE_ROWS, PART_ROWS, UNSEEN_DAYS, WHOLE_ROWS, Request
-from meta_insights_pipeline.collector.report_book import FRESH_ANSWER, FRESH_REPORT, REPORT_LIVES
+from meta_insights_pipeline.collector.report_book import FRESH_ANSWER, REPORT_LIVES, UNFINISHED_REPORT
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.assets import INSIGHTS_CHECKS, SyncConfig
 from meta_insights_pipeline.defs.sensors import resume_missing_sensor
@@ -119,8 +118,8 @@ def words(document: str) -> str:
         (WORKS, f"A call waits {RETRY.longest_queue:g} s at most for room"),
         # What was bought.
         (WORKS, f"| a direct answer | {FRESH_ANSWER / MINUTE:g} minutes;"),
-        (WORKS, f"| an asynchronous report | {FRESH_REPORT / HOUR:g} hours |"),
-        (WORKS, f"ended {FINAL_AFTER / DAY:g} days before it was asked for | {REPORT_LIVES / DAY:g} days;"),
+        (WORKS, f"days that were all over when it was asked for | {REPORT_LIVES / DAY:g} days;"),
+        (WORKS, f"with a day that was not over | {UNFINISHED_REPORT / HOUR:g} hours;"),
         # Entities.
         (WORKS, f"{ENTITIES_EVERY} minutes ago"),
         (DAGSTER, f"| `entities_every_minutes` | `{ENTITIES_EVERY}` |"),
