@@ -502,12 +502,16 @@ def version_cases() -> tuple[Case, ...]:
     return (
         Case(
             id="version-upgraded",
-            meta="answers with a newer version than the one that is set, and warns",
-            does="reads the answer as ever",
+            meta="answers with a newer version than the one that is set and has ended, and warns",
+            does="tells an error before the first call and one with the answer, which it reads as ever",
             outcome=Outcome.EQUAL,
-            sees="`warnings` says so, once",
+            sees="`version_warnings` says that the version has ended and that another one answered; the asset check fails",
             variables={"META_GRAPH_API_VERSION": "v24.0"},
-            receipt=lambda receipt: len(receipt.warnings) == 1 and "auto-upgraded" in receipt.warnings[0],
+            receipt=lambda receipt: (
+                len(receipt.warnings) == 2
+                and "v24.0 of the Marketing API ended" in receipt.warnings[0]
+                and "auto-upgraded" in receipt.warnings[1]
+            ),
         ),
         Case(
             id="version-warning",
