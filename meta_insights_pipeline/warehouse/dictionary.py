@@ -24,6 +24,7 @@ from meta_insights_pipeline.warehouse.schema import (
     entity_table,
     fact_table,
     history_table,
+    reconciliation_history_table,
     reconciliation_table,
     tables,
 )
@@ -170,10 +171,10 @@ def _of_table(table: Table, source: str) -> Iterable[Entry]:
 
 
 def _of_ledger() -> Iterable[Entry]:
-    table = reconciliation_table()
-    for column in table.columns:
-        unit = "count or money" if column.sql_type.startswith("DECIMAL") else _unit(column)
-        yield _entry(table.name, column, unit, PIPELINE)
+    for table in (reconciliation_table(), reconciliation_history_table()):
+        for column in table.columns:
+            unit = "count or money" if column.sql_type.startswith("DECIMAL") else _unit(column)
+            yield _entry(table.name, column, unit, PIPELINE)
 
 
 def _of_moment(table: Table) -> Iterable[Entry]:

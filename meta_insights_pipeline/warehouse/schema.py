@@ -254,12 +254,10 @@ def reconciliation_table() -> Table:
 def reconciliation_history_table() -> Table:
     """The earlier lines of the ledger."""
     ended = Column(SUPERSEDED_AT, "TIMESTAMP", "When (UTC) a comparison came to something else.", required=True)
-    # Described once, as those of the tables of insights.
-    columns = tuple(replace(column, description="") for column in reconciliation_table().columns)
     return Table(
         f"{RECONCILIATION}_history",
         (*reconciliation_table().key, SUPERSEDED_AT),
-        (*columns, ended),
+        (*reconciliation_table().columns, ended),
         f"Earlier lines of {RECONCILIATION}: what was said of a sum before its status, explanation or residual changed. The "
         "columns are those of the table; checked_at is when it was last said.",
     )
