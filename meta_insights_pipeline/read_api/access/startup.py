@@ -62,11 +62,11 @@ def token_warning(settings: Settings) -> str | None:
     open_claims = {name: claim for name, (value, claim) in claims.items() if not value}
     if not open_claims:
         return None
-    is_one = len(open_claims) == 1
+    names, written = " and ".join(open_claims), " and ".join(open_claims.values())
+    are, them = ("is", "it") if len(open_claims) == 1 else ("are", "them")
     return (
-        f"{' and '.join(open_claims)} {'is' if is_one else 'are'} not set, so tokens that the same keys signed for something "
-        f"else may be accepted; set {'it' if is_one else 'them'} to what the issuer writes into "
-        f"{' and '.join(open_claims.values())}."
+        f"{names} {are} not set, so tokens that the same keys signed for something else may be accepted; set {them} to what the "
+        f"issuer writes into {written}."
     )
 
 
