@@ -240,6 +240,20 @@ def reconciliation_table() -> Table:
     )
 
 
+def reconciliation_history_table() -> Table:
+    """The earlier lines of the ledger."""
+    ended = Column(SUPERSEDED_AT, "TIMESTAMP", "When (UTC) a comparison came to something else.", required=True)
+    # Described once, as those of the tables of insights.
+    columns = tuple(replace(column, description="") for column in reconciliation_table().columns)
+    return Table(
+        f"{RECONCILIATION}_history",
+        (*reconciliation_table().key, SUPERSEDED_AT),
+        (*columns, ended),
+        f"Earlier lines of {RECONCILIATION}: what was said of a sum before its status, explanation or residual changed. The "
+        "columns are those of the table; checked_at is when it was last said.",
+    )
+
+
 def history_table(table: Table) -> Table:
     """The table of the earlier versions of the rows of a table that readers are promised."""
     ended = Column(
@@ -297,7 +311,8 @@ def as_of_statements(table: Table, database: str) -> list[str]:
 
 def create_schema_statements(database: str) -> list[str]:
     """Everything that a warehouse has, as statements that may be run again while `database` is the default one."""
-    every = (*tables(), *map(history_table, tables()), *entity_tables(), reconciliation_table())
+    ledger = (reconciliation_table(), reconciliation_history_table())
+    every = (*tables(), *map(history_table, tables()), *entity_tables(), *ledger)
     statements = [statement for table in every for statement in table.create_statements(database)]
     pipeline = f'"{database}".pipeline'
     statements += [
