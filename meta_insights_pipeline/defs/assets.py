@@ -28,6 +28,7 @@ from meta_insights_pipeline.defs.trust_checks import trust_checks, trust_result
 from meta_insights_pipeline.harvest import FAILED
 from meta_insights_pipeline.sync import COMES_TO_NOTHING, SyncOutcome, SyncRequest
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
+from meta_insights_pipeline.warehouse.freshness import STALE_AFTER
 from meta_insights_pipeline.warehouse.inspection import CHECKS, LEVEL_CHECKS
 from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table, actions_table, entity_table, fact_table
 
@@ -40,6 +41,10 @@ INSIGHTS_CHECKS = {
     VERSION_CHECK: "Meta answered with the version of the API that was asked for, and announced no end of it.",
     COMPLETE_CHECK: "Every account has everything that was asked for of these days; what it lacks is collected later.",
 }
+
+
+# The checks are made by syncs; this tells when there are none. It goes by the last sync that left no gap, whichever its days.
+_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=STALE_AFTER, fail_window=4 * STALE_AFTER)
 
 
 class SyncConfig(dg.Config):
@@ -60,6 +65,7 @@ def _spec(
     *,
     deps: Iterable[str] = (),
     partitions: dg.PartitionsDefinition[str] | None = None,
+    freshness: dg.FreshnessPolicy | None = None,
 ) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
@@ -71,17 +77,18 @@ def _spec(
         metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": f"main.{table.name}"},
         deps=list(deps),
         partitions_def=partitions,
+        freshness_policy=freshness,
         skippable=True,
     )
 
 
 def insights_specs() -> list[dg.AssetSpec]:
     """Every table that holds insights; partitioned by the day of the account."""
-    levels = [
-        _spec(fact_table(report), {"level": report.level.value}, partitions=account_days())
-        for report in builtin_reports()
+    names = [(fact_table(report), report.level.value) for report in builtin_reports()]
+    return [
+        _spec(table, {"level": level}, partitions=account_days(), freshness=_FRESHNESS)
+        for table, level in [*names, (actions_table(), "all")]
     ]
-    return [*levels, _spec(actions_table(), {"level": "all"}, partitions=account_days())]
 
 
 def entity_specs() -> list[dg.AssetSpec]:
