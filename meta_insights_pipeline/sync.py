@@ -651,8 +651,9 @@ def _sighted(drift: Iterable[Drift], run_id: str) -> list[Sighted]:
 
 @contextmanager
 def _work_folder(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
     try:
+        # An interrupt may come right behind it.
+        folder.mkdir(parents=True, exist_ok=True)
         yield
     finally:
         shutil.rmtree(folder, ignore_errors=True)
