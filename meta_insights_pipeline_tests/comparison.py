@@ -25,6 +25,19 @@ def read_rows(file: Path, statement: str) -> list[Row]:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
+def is_stored_action(action: Row) -> bool:
+    """Whether `insight_actions` has a row for an action of the truth."""
+    return action["field"] in ACTION_LISTS
+
+
+def action_values(action: Row) -> Row:
+    """The numbers of a row of `insight_actions`, None where absent."""
+    return {
+        "value": action["value"],
+        **{windows()[name].column: action["windows"].get(name) for name in default_windows()},
+    }
+
+
 def expected_facts(world: World, level: Level, since: date, until: date, at: datetime) -> dict[tuple[Any, ...], Row]:
     """The truth of a level's fact table for every account, by key."""
     rows = (row for account in world.accounts for row in truth(world, level.value, account.id, since, until, at).rows)
@@ -36,14 +49,13 @@ def expected_actions(
 ) -> dict[tuple[Any, ...], dict[str, Decimal | None]]:
     """The truth of `insight_actions` for every account, by key: the value and one number a window, None where absent."""
     return {
-        (row["level"], row["account_id"], row["entity_id"], row["date_start"], row["field"], row["action_type"]): {
-            "value": row["value"],
-            **{windows()[name].column: row["windows"].get(name) for name in default_windows()},
-        }
+        (row["level"], row["account_id"], row["entity_id"], row["date_start"], row["field"], row["action_type"]): (
+            action_values(row)
+        )
         for level in levels
         for account in world.accounts
         for row in truth(world, level.value, account.id, since, until, at).actions
-        if row["field"] in ACTION_LISTS
+        if is_stored_action(row)
     }
 
 

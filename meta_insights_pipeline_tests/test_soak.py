@@ -1,16 +1,23 @@
-"""A simulated day of syncs with faults at random; `python -m meta_insights_pipeline_tests.soak` runs the whole ten."""
+"""Half a simulated day of syncs with faults at random; `python -m meta_insights_pipeline_tests.soak` runs the whole ten."""
 
 from pathlib import Path
 
 import pytest
 
-from meta_insights_pipeline_tests.soak import soak
+from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline_tests.soak.run import soak
 
 
 @pytest.mark.slow
-def test_after_a_day_of_faults_every_table_is_the_truth_and_no_call_went_into_a_block(tmp_path: Path) -> None:
-    tally = soak(tmp_path / "home", accounts=10, days=1, seed=3, faults_a_tick=2.0)
-    assert tally.syncs >= 48
+def test_after_half_a_day_of_faults_nothing_is_missing_every_table_is_the_truth_and_no_call_went_into_a_block(
+    tmp_path: Path,
+) -> None:
+    tally = soak(tmp_path / "home", accounts=8, days=0.5, seed=4, faults_a_tick=3.0)
+    assert tally.syncs > 24
     assert tally.resumed > 0
     assert tally.states["partial"] > 0
+    assert tally.as_collected.days > 8 * len(Level)
+    assert tally.entities >= 8 * (1 + 2 + 2 + 4)
+    assert len(tally.hits) > 10
+    assert tally.turns["joined"] > 0
     assert tally.into_blocks == 0

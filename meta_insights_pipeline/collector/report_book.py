@@ -136,10 +136,13 @@ class ReportBook:
 
     def discard(self, purchases: Iterable[Purchase]) -> None:
         """Forget purchases: they are in the warehouse, or worthless."""
-        for purchase in purchases:
-            # The line first: files without a line are swept up, a line without files would be read as rows.
-            with self._state.transaction() as connection:
-                connection.execute("DELETE FROM purchases WHERE id = ?", (purchase.id,))
+        gone = list(purchases)
+        if not gone:
+            return
+        # The lines first: files without a line are swept up, a line without files would be read as rows.
+        with self._state.transaction() as connection:
+            connection.executemany("DELETE FROM purchases WHERE id = ?", [(purchase.id,) for purchase in gone])
+        for purchase in gone:
             shutil.rmtree(self._page(purchase, 1).parent, ignore_errors=True)
 
     def release(self) -> None:

@@ -178,6 +178,7 @@ class GraphApi:
         self._session.mount(
             self.base_url, adapter or HTTPAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
         )
+        self._heed_environment()
         self._warned: set[str] = set()
         self._warned_lock = threading.Lock()
         self._skew: float | None = None
@@ -189,6 +190,20 @@ class GraphApi:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _heed_environment(self) -> None:
+        """Take proxies and certificates from the environment once: left to itself, a session does so for every call.
+
+        That takes as long as everything else that a call costs in this process.
+        """
+        try:
+            known = self._session.merge_environment_settings(self.base_url, {}, None, None, None)
+        except ValueError:
+            # The address is none, and the first call will say so.
+            return
+        self._session.proxies.update(known["proxies"])
+        self._session.verify, self._session.cert = known["verify"], known["cert"]
+        self._session.trust_env = False
 
     def close(self) -> None:
         """Close every connection."""

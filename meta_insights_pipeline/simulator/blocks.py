@@ -7,7 +7,7 @@ that were made although the caller knew. Does not belong here: when a block begi
 import math
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from meta_insights_pipeline.simulator.errors import GraphError, too_many_calls
@@ -55,6 +55,8 @@ class Block:
     subcode: int | None = None
     message: str = ""
     status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What a refusal says beside its usage headers."""
 
     def error(self) -> GraphError:
         """Return the error of every call into the scope."""
@@ -126,6 +128,8 @@ class Blocks:
         self._blocks: dict[str, Block] = {}
         self._told: dict[str, float] = {}
         self._counts: Counter[str] = Counter()
+        self._under_way = 0
+        self._latest = 0.0
 
     def begin(self, block: Block) -> None:
         """Close a scope; a block that ends later stays."""
@@ -154,8 +158,12 @@ class Blocks:
     def refuse(self, scope: str, account_id: str, serving: Serving) -> None:
         """Note that a call is refused, and count it if its caller knew."""
         with self._lock:
-            if serving.begun >= self._told.get(scope, math.inf) + self._in_flight:
+            late = serving.begun - self._told.get(scope, math.inf)
+            if late >= self._in_flight:
                 self._counts[account_id or APP] += 1
+            elif late >= 0:
+                self._under_way += 1
+                self._latest = max(self._latest, late)
         serving.refused.append(scope)
 
     def tell(self, serving: Serving, left: float) -> None:
@@ -176,7 +184,13 @@ class Blocks:
         with self._lock:
             return Counter(self._counts)
 
+    def under_way(self) -> tuple[int, float]:
+        """Return how many calls were excused as under way, and how many seconds after the refusal the latest began."""
+        with self._lock:
+            return self._under_way, self._latest
+
     def clear_counts(self) -> None:
         """Set the counts to zero; blocks stay."""
         with self._lock:
             self._counts.clear()
+            self._under_way, self._latest = 0, 0.0

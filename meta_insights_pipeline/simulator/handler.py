@@ -144,6 +144,11 @@ class Simulator:
         """
         return self._limits.calls_while_blocked()
 
+    @property
+    def calls_under_way(self) -> tuple[int, float]:
+        """How many calls arrived within `in_flight_seconds` of a refusal, and how many seconds after it the latest did."""
+        return self._limits.calls_under_way()
+
     def clear_counts(self) -> None:
         """Forget the requests seen so far, and set `calls_while_blocked` to zero."""
         self.requests.clear()

@@ -61,6 +61,7 @@ class Limits:
                 subcode=rule.subcode,
                 message="" if rule.message == UNKNOWN_ERROR else rule.message,
                 status=rule.status,
+                headers=rule.lower_headers,
             )
         )
 
@@ -71,7 +72,7 @@ class Limits:
         figures = self._meter.figures(call.account_id, use_case, self._ads(call), now) if use_case else {APP_USAGE: {}}
         block.mark(figures, call.account_id, now)
         error = block.error()
-        error.headers = written({name: value for name, value in figures.items() if value})
+        error.headers = {**written({name: value for name, value in figures.items() if value}), **block.headers}
         return error
 
     def charge(self, call: Call, serving: Serving, now: float) -> None:
@@ -107,6 +108,10 @@ class Limits:
     def calls_while_blocked(self) -> Counter[str]:
         """Return the calls made into what was known to be closed, by account id; `app` for calls about no account."""
         return self._blocks.counts()
+
+    def calls_under_way(self) -> tuple[int, float]:
+        """Return how many calls were excused as under way, and how many seconds after the refusal the latest began."""
+        return self._blocks.under_way()
 
     def clear_counts(self) -> None:
         """Set `calls_while_blocked` to zero; blocks stay."""

@@ -4,6 +4,7 @@ A row that one part has and another has not lacks the other's fields: they are N
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from meta_insights_pipeline.catalog.fields import Field
@@ -80,6 +81,7 @@ def _is_given(name: str, parts: Mapping[str, Sequence[int]]) -> str:
     return " OR ".join(f"part_{number}" for number in parts[name]) or "false"
 
 
+@lru_cache
 def _always(report: Report) -> frozenset[str]:
     """Ids, names and days, which come with every answer."""
     return frozenset((*report.level.identity_fields, "date_start", *report.key))

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from requests.adapters import BaseAdapter
 
 from meta_insights_pipeline.graph_api.budget import Budget
 from meta_insights_pipeline.graph_api.client import (
@@ -325,6 +327,38 @@ def test_a_server_that_speaks_no_tls_is_an_error_of_transport(world: World) -> N
             error = failure(lambda: api.get("me", {}, kind="me", read=read_object))
     assert type(error) is TransportError
     assert "SSLError" in error.message
+
+
+class _Listening(BaseAdapter):
+    """A transport that answers nothing, and keeps by which proxies and certificates it was to go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[Any, Any]] = []
+
+    def send(self, *_args: Any, **options: Any) -> requests.Response:
+        self.told.append((options["proxies"].get("https"), options["verify"]))
+        raise requests.ConnectionError("nobody is there")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(("exempt", "proxy"), [("elsewhere.test", "http://proxy.test:3128"), ("meta.test", None)])
+def test_proxies_and_certificates_are_those_of_the_environment_when_the_session_begins(
+    exempt: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"https_proxy": "http://proxy.test:3128", "no_proxy": exempt, "NO_PROXY": exempt}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/certificates.pem")
+    adapter = _Listening()
+    with GraphApi(
+        base_url="https://meta.test", version=VERSION, access_token=TOKEN, adapter=adapter, retry=ONCE
+    ) as api:
+        for name in ("https_proxy", "HTTPS_PROXY", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.delenv(name, raising=False)
+        assert type(failure(lambda: api.get("me", {}, kind="me", read=read_object))) is TransportError
+    assert adapter.told == [(proxy, "/certificates.pem")]
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "no-scheme"])

@@ -216,6 +216,21 @@ def test_entries_of_a_batch_are_refused_one_by_one_and_not_held_against_each_oth
     assert graph.simulator.calls_while_blocked == {account.id: 2}
 
 
+def test_a_call_that_arrives_at_once_after_a_refusal_was_under_way(world: World, account: Account) -> None:
+    with api(world, in_flight_seconds=60.0) as graph:
+        graph.simulator.faults.add("block", code=17, seconds=600)
+        for _ in range(3):
+            graph.error(f"act_{account.id}")
+        assert graph.simulator.calls_while_blocked == {}
+        count, latest = graph.simulator.calls_under_way
+        assert (count, 0 <= latest < 60) == (2, True)
+
+
+def test_a_block_can_say_how_long_it_lasts(graph: Api) -> None:
+    graph.simulator.faults.add("block", code=4, seconds=600, headers={"Retry-After": "600"})
+    assert [graph.call("GET", "me").headers["retry-after"] for _ in range(2)] == ["600", "600"]
+
+
 def test_a_block_of_the_app_lets_a_batch_through_and_refuses_its_entries(graph: Api) -> None:
     graph.simulator.faults.add("block", code=4, seconds=60)
     entries = [{"method": "GET", "relative_url": "me"}] * 2
