@@ -249,7 +249,8 @@ class _Replay:
         if not lost:
             self._bring_in_newer(connection)
         connection.execute("BEGIN")
-        note_accounts_of_rows(connection, self._run_id)
+        if lost:
+            note_accounts_of_rows(connection, self._run_id)
         if store_choices(connection, ALIAS, self._counted_by) or lost:
             moment = Moment(self._run_id, datetime.now(UTC))
             reconcile(connection, collected_days(connection), moment, self._folder)

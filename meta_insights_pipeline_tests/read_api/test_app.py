@@ -514,7 +514,6 @@ def test_all_queries_of_a_request_share_its_time(home: Path, world: World, monke
         ("campaign/{campaign}?from=2026-01-01", "query.from", "date_from is the nearest"),
         ("accounts?sorted=name", "query.sorted", "sort is the nearest"),
         ("search?q=a&days=3", "query.days", "there are q, limit"),
-        ("syncs?format=csv", "query.format", "there are limit"),
         ("recent-insights/{campaign}?xyz", "query.xyz", "there are limit"),
         ("sync/00000000-0000-0000-0000-000000000000?wait=1", "query.wait", "leave them out"),
     ],

@@ -98,7 +98,9 @@ class Noting(OpenBooks):
 
     def taken(self) -> list[str]:
         asked, self._asked = self._asked, []
-        return [sql for sql in asked if "conversion_events" not in sql and "timezone" not in sql]
+        return [
+            sql for sql in asked if not any(word in sql for word in ("conversion_events", "timezone", "duckdb_views"))
+        ]
 
 
 def test_an_account_that_is_named_and_may_not_be_seen_counts_for_nothing(shop: Books, api: ReadingApi) -> None:

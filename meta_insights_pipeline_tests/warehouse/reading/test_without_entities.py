@@ -60,7 +60,8 @@ def reading() -> Iterator[Reading]:
 def test_currencies_are_not_added_up(reading: Reading) -> None:
     reference = read_reference(reading)
     shown = reading.ask(totals(EVERYTHING, reference, PERIOD), "account_currency", "spend", "purchase_value")
-    assert shown == [("EUR", "10", "7"), ("JPY", "10", "7")]
+    # Of the period before nothing is known.
+    assert [row for row in shown if row[1] is not None] == [("EUR", "10", "7"), ("JPY", "10", "7")]
     values = conversions(EVERYTHING, reference, Chosen(Level.ACCOUNT, PERIOD))
     assert reading.ask(values, "account_currency", "value") == [("EUR", "7"), ("JPY", "7")]
 
@@ -94,7 +95,7 @@ def test_a_file_of_a_program_without_the_book_is_read_by_its_entities(reading: R
     reference = read_reference(reading)
     assert reference.accounts == {"1": Account("1", "Asia/Tokyo", "EUR")}
     shown = reading.ask(totals(EVERYTHING, reference, PERIOD), "account_currency", "spend")
-    assert shown == [("EUR", "10"), (None, "10")]
+    assert [row for row in shown if row[1] is not None] == [("EUR", "10"), (None, "10")]
 
 
 def test_the_view_is_joined_only_where_entities_lack_something(reading: Reading) -> None:
