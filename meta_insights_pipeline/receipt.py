@@ -45,6 +45,15 @@ class Refused(BaseModel):
     reason: str
 
 
+class NotRefreshed(BaseModel):
+    """An account whose campaigns, ad sets and ads are not all up to date; the next sync that refreshes them goes on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account_id: str
+    reason: str
+
+
 class Withheld(BaseModel):
     """A field that Meta would not give for a report of an account; its values are NULL."""
 
@@ -118,6 +127,8 @@ class Receipt(BaseModel):
     refused: tuple[Refused, ...]
     """Accounts that are not ours to read."""
     withheld: tuple[Withheld, ...]
+    not_refreshed: tuple[NotRefreshed, ...] = ()
+    """Accounts of which the campaigns, ad sets and ads should have been brought up to date, and were not."""
     reconciliation: Reconciled = Reconciled()
     drift: tuple[Sighted, ...] = ()
     """What this sync saw for the first time."""
@@ -173,6 +184,10 @@ class Receipt(BaseModel):
             f"{gap.report} of act_{gap.account_id}, {gap.since} to {gap.until}: {gap.reason}"
             + (f" It is due again at {gap.retry_at:%Y-%m-%d %H:%M} UTC." if gap.retry_at else "")
             for gap in self.missing
+        ]
+        parts += [
+            f"Campaigns, ad sets and ads of act_{one.account_id}: {one.reason} The next sync goes on with them."
+            for one in self.not_refreshed
         ]
         more = f" And {len(parts) - 3} more, see the receipt." if len(parts) > 3 else ""
         what = "stored and published" if self.published else "stored, the last published snapshot stays"

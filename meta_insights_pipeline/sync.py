@@ -39,7 +39,9 @@ from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refr
 from meta_insights_pipeline.full_disk import telling_full_disk
 from meta_insights_pipeline.graph_api.errors import AuthError
 from meta_insights_pipeline.harvest import (
+    COMPLETE,
     FAILED,
+    PARTIAL,
     REFUSED,
     Harvest,
     collect_and_stage,
@@ -49,7 +51,16 @@ from meta_insights_pipeline.harvest import (
 from meta_insights_pipeline.home_files import MissingBook, MissingPart
 from meta_insights_pipeline.life import sweep_dead, work_folder
 from meta_insights_pipeline.logs import log_context
-from meta_insights_pipeline.receipt import Missing, Receipt, Reconciled, Refused, Sighted, TableReceipt, call_fields
+from meta_insights_pipeline.receipt import (
+    Missing,
+    NotRefreshed,
+    Receipt,
+    Reconciled,
+    Refused,
+    Sighted,
+    TableReceipt,
+    call_fields,
+)
 from meta_insights_pipeline.recovery import settle
 from meta_insights_pipeline.settings import ENV_FILE, Settings, SettingsError
 from meta_insights_pipeline.warehouse.account_book import FoundAccount
@@ -213,6 +224,7 @@ class _Sync:
             log.error("%s", self._retirement)
         self._archive.settle_earlier(self._warehouse)
         self._collection.book.sweep()
+        self._collection.lists.sweep()
         sweep_dead(self._settings.home)
         with watch.stage("accounts"):
             found = accounts_of(self._collection, request.account_ids)
@@ -242,6 +254,8 @@ class _Sync:
         if request.entities_every is not None and state != FAILED:
             with watch.stage("entities"):
                 entities = self._refresh_entities([one for one in found.accounts if one.id not in harvest.refused])
+            if entities.not_refreshed and state == COMPLETE:
+                state = PARTIAL
         if state != FAILED:
             with watch.stage("publish"), self._warehouse.locked():
                 publish(self._warehouse.path, self._settings.snapshot_path)
@@ -527,6 +541,10 @@ class _Sync:
                     Refused(account_id=account_id, reason=reason) for account_id, reason in harvest.refused.items()
                 ],
                 "withheld": harvest.withheld,
+                "not_refreshed": [
+                    NotRefreshed(account_id=account_id, reason=reason)
+                    for account_id, reason in entities.not_refreshed.items()
+                ],
                 "reconciliation": _reconciled(stored.trust.ledger.values()),
                 "drift": _sighted(stored.trust.drift, request.run_id),
                 "version_warnings": version_warnings,

@@ -114,7 +114,7 @@ def own_receipt(receipt: Receipt, accounts: frozenset[str] | None) -> Receipt:
         return receipt
     parts: dict[str, Any] = {
         name: tuple(one for one in getattr(receipt, name) if one.account_id in accounts)
-        for name in ("missing", "refused", "withheld")
+        for name in ("missing", "refused", "withheld", "not_refreshed")
     }
     # Free text, the budget and the place on disk are of the whole installation.
     return receipt.model_copy(
