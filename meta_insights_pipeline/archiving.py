@@ -19,11 +19,12 @@ from meta_insights_pipeline.collector.collect import Collected
 from meta_insights_pipeline.life import is_alive
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, Intake
-from meta_insights_pipeline.warehouse.archive_names import Question
+from meta_insights_pipeline.warehouse.archive_names import Question, by_id
 from meta_insights_pipeline.warehouse.archive_settling import settle
 from meta_insights_pipeline.warehouse.archived_entities import write_batch
 from meta_insights_pipeline.warehouse.archived_pages import question_of, write_pages
 from meta_insights_pipeline.warehouse.database import Warehouse, open_memory
+from meta_insights_pipeline.warehouse.recovered import Asked
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,15 @@ class Admission:
         with self._noting_loss(str(part)):
             self._intake.add(part.account_id, part.report.name, question_of(part), write)
 
+    def add_nodes(self, part: Slice, pages: Sequence[PageFile], asked: Asked) -> None:
+        """Write down what nodes of an account answered."""
+        settings = self._settings
+        write = partial(
+            write_pages, part=part, pages=pages, mode=settings.mode, api_version=settings.graph_api_version, asked=asked
+        )
+        with self._noting_loss(f"{part}, asked by id"):
+            self._intake.add(part.account_id, by_id(part.report.name), question_of(part), write)
+
     def add_entities(self, batch: EntityBatch) -> None:
         """Write down what a refresh brought; one that brought nothing is not kept."""
         if not (batch.full or batch.missing or any(batch.rows.values())):
@@ -75,6 +85,11 @@ class Admission:
             self._intake.drop(
                 file for file in self._intake.files() if (file.account_id, file.report, file.question) not in wanted
             )
+
+    def forget(self) -> None:
+        """Forget everything: it changed nothing in the warehouse."""
+        with _going_on():
+            self._intake.forget()
 
     def mark_merged(self) -> None:
         """Note that everything was merged; call while the warehouse is locked, after the transaction's end."""
@@ -163,6 +178,13 @@ class SyncArchive:
         admission = self._admission()
         for batch in batches if self._settings.archive_days else ():
             admission.add_entities(batch)
+        return admission
+
+    def nodes(self, answers: Sequence[tuple[Slice, Sequence[PageFile]]], asked: Asked) -> Admission:
+        """Write down what nodes answered, account by account, before it is merged in one transaction."""
+        admission = self._admission()
+        for part, pages in answers if self._settings.archive_days else ():
+            admission.add_nodes(part, pages, asked)
         return admission
 
     def _admission(self) -> Admission:

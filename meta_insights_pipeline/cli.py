@@ -124,6 +124,7 @@ def _what_to_sync(command: _Command) -> _Command:
 
 @cli.command()
 @_what_to_sync
+@click.option("--verbose", "-v", is_flag=True, help="Log every call and every report, with Meta's ids.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the receipt as one JSON object on stdout and nothing else."
 )
@@ -133,6 +134,7 @@ def sync(
     end: date | None,
     levels: tuple[str, ...],
     accounts: tuple[str, ...],
+    verbose: bool,
     as_json: bool,
 ) -> int:
     """Bring the warehouse up to date once, as a recorded Dagster run.
@@ -143,7 +145,7 @@ def sync(
     from meta_insights_pipeline.manual_sync import ManualSyncError, run_manual_sync
 
     settings = load_settings()
-    log_to_stderr(logging.INFO)
+    log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     wanted = _days_wanted(settings, days_back, start, end)
     try:
         receipt = run_manual_sync(settings, wanted, levels, accounts)

@@ -191,13 +191,14 @@ def _tell_news(lessons: Lessons, found: FoundAccounts) -> None:
     for account in found.accounts:
         if account.status == ACTIVE:
             if lessons.is_over(account.id, _STATUS):
-                log.info("%s (%s) is active again", account.node, account.name)
+                log.info("%s (%s) is active again", account.node, account.name, extra={"account": account.id})
         elif lessons.is_news(account.id, _STATUS, str(account.status)):
             log.warning(
                 "%s (%s) is %s; what Meta still gives of it is collected.",
                 account.node,
                 account.name,
                 account.status_text,
+                extra={"account": account.id},
             )
 
 
@@ -318,6 +319,7 @@ def _reach(report: Report, days: DayRange, today: date, version: str) -> tuple[d
 def _cost(collection: Collection, requests: Sequence[Request]) -> dict[str, int]:
     """The calls that have been made so far and those that requests will need, by kind."""
     calls = dict(collection.api.meter.counts().calls)
-    for kind, count in estimate(requests, collection.lessons.polls_a_report()).items():
+    lessons = collection.lessons
+    for kind, count in estimate(requests, lessons.polls_a_report(), lessons.sizes()).items():
         calls[kind] = calls.get(kind, 0) + count
     return calls

@@ -7,10 +7,12 @@ from datetime import datetime
 
 from meta_insights_pipeline.collector.days import newest_day
 from meta_insights_pipeline.disk_checks import check_disk
-from meta_insights_pipeline.findings import Finding, fail, ok
+from meta_insights_pipeline.findings import Finding, fail, ok, warn
 from meta_insights_pipeline.graph_api.retry import RetryPolicy
 from meta_insights_pipeline.meta_checks import OpenApi, check_meta
-from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.read_api.access.startup import token_warning
+from meta_insights_pipeline.read_api.access.tokens import token_verifier
+from meta_insights_pipeline.settings import Settings, SettingsError
 from meta_insights_pipeline.sources import open_graph_api
 
 # A person waits, and trouble that lasts is what they want to hear of.
@@ -32,7 +34,24 @@ def run_doctor(
         now: For ages and days left.
         open_api: Makes the session.
     """
-    return [_settings(settings, now), *check_meta(settings, now, open_api), *check_disk(settings, now)]
+    return [
+        _settings(settings, now),
+        *_tokens_of_clients(settings),
+        *check_meta(settings, now, open_api),
+        *check_disk(settings, now),
+    ]
+
+
+def _tokens_of_clients(settings: Settings) -> list[Finding]:
+    """Of the read API's JSON Web Tokens, if any are accepted."""
+    try:
+        verifier = token_verifier(settings)
+    except SettingsError as error:
+        return [fail("JWT", str(error))]
+    if verifier is None:
+        return []
+    warning = token_warning(settings)
+    return [warn("JWT", warning) if warning else ok("JWT", "The read API takes tokens of one issuer, made for it.")]
 
 
 def _settings(settings: Settings, now: datetime) -> Finding:

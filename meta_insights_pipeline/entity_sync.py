@@ -25,6 +25,8 @@ from meta_insights_pipeline.collector.entities import (
     full_listing_is_due,
 )
 from meta_insights_pipeline.collector.plan import RowsADay
+from meta_insights_pipeline.logs import log_context
+from meta_insights_pipeline.progress import EntityProgress
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse
 from meta_insights_pipeline.warehouse.entities import known_entities, merge_entities, unknown_ids
 from meta_insights_pipeline.warehouse.entity_checks import inspect_entities
@@ -132,6 +134,7 @@ def refresh_entities(
     """
     outcome = EntityOutcome()
     due = [account for account in accounts if _is_due(collection, account, every)]
+    progress = EntityProgress(len(due), collection.api.meter)
     for start in range(0, len(due), ACCOUNTS_AT_ONCE):
         some = due[start : start + ACCOUNTS_AT_ONCE]
         ids = [account.id for account in some]
@@ -139,7 +142,7 @@ def refresh_entities(
             claim(connection, warehouse, collection.settings.mode)
             known = known_entities(connection, ids)
             ghosts = unknown_ids(connection, ids, days.since, days.until)
-        refreshed = _fetch(collection, some, known, ghosts, outcome)
+        refreshed = _fetch(collection, some, known, ghosts, outcome, progress)
         batches = [batch for one in refreshed.values() for batch in one.batches]
         archived = archive.entities(batches)
         with warehouse.connect() as connection:
@@ -169,6 +172,7 @@ def _fetch(
     known: Mapping[str, KnownEntities],
     ghosts: Mapping[str, Sequence[Ghost]],
     outcome: EntityOutcome,
+    progress: EntityProgress,
 ) -> dict[str, Refreshed]:
     """What came of each account, by account id."""
     now = collection.clock.now()
@@ -176,9 +180,14 @@ def _fetch(
     def fetch(account: AdAccount) -> Refreshed:
         mine = known[account.id]
         full = full_listing_is_due(mine, account, now)
-        return fetch_entities(
-            collection.api, account, mine, full=full, ghosts=ghosts.get(account.id, ()), now=now, book=collection.lists
-        )
+        try:
+            with log_context(account=account.id):
+                unknown = ghosts.get(account.id, ())
+                return fetch_entities(
+                    collection.api, account, mine, full=full, ghosts=unknown, now=now, book=collection.lists
+                )
+        finally:
+            progress.came()
 
     refreshed = {}
     with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="entities") as pool:

@@ -20,13 +20,14 @@ from meta_insights_pipeline.catalog.reports import reports_of_levels
 from meta_insights_pipeline.clock import Clock, SystemClock
 from meta_insights_pipeline.collection import Collection
 from meta_insights_pipeline.collector.accounts import AdAccount
-from meta_insights_pipeline.collector.days import DayRange, newest_day
+from meta_insights_pipeline.collector.days import LAST_ZONE, DayRange, newest_day
 from meta_insights_pipeline.collector.rows import ActionRow, InsightRow
 from meta_insights_pipeline.row_collection import (
     InsightsError,
     InsightsResult,
     MissingInsights,
     StoppableClock,
+    check_reach,
     find_account,
     find_owner,
     rows_of_accounts,
@@ -190,7 +191,10 @@ class MetaInsightsCollector:
     async def _collect(
         self, level: Level, entity_id: str, date_start: date | str, date_end: date | str
     ) -> list[InsightRow]:
-        days = _days(date_start, date_end, newest_day(self._clock.now()))
+        now = self._clock.now()
+        days = _days(date_start, date_end, newest_day(now))
+        # Where the day is the earliest, Meta gives the earliest days: what is too old there is so for every account.
+        check_reach(AdAccount("", "", "", LAST_ZONE), level, days, now, self._settings.graph_api_version)
 
         def work(collection: Collection) -> list[InsightRow]:
             account = self._account_of(collection, level, entity_id)

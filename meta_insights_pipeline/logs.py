@@ -12,6 +12,9 @@ LOGGER = "meta_insights_pipeline"
 # What a line may carry, in the order in which it is written.
 FIELDS = ("run", "account", "report", "report_run_id", "fbtrace_id", "request", "principal")
 
+DETAIL = {"detail": True}
+"""As `extra` of a line: one of many that a program wants to have and a person would not read; a terminal does not show it."""
+
 _context: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("log_context", default={})  # noqa: B039 - never changed
 
 
@@ -29,8 +32,12 @@ def log_to_stderr(level: int) -> None:
     """Show the log on stderr: lines on a terminal, JSON objects otherwise."""
     handler = logging.StreamHandler()
     # Asked now and not for each line, since Dagster takes the output of a run through a file of its own.
-    handler.setFormatter(TerminalFormatter() if sys.stderr.isatty() else JsonFormatter())
+    is_terminal = sys.stderr.isatty()
+    handler.setFormatter(TerminalFormatter() if is_terminal else JsonFormatter())
     handler.addFilter(add_context)
+    # Who turns on every call wants to see everything else, too.
+    if is_terminal and level > logging.DEBUG:
+        handler.addFilter(is_for_a_person)
     logger = logging.getLogger(LOGGER)
     logger.handlers = [handler]
     logger.setLevel(level)
@@ -43,6 +50,11 @@ def add_context(record: logging.LogRecord) -> bool:
         if getattr(record, name, None) is None:
             setattr(record, name, value)
     return True
+
+
+def is_for_a_person(record: logging.LogRecord) -> bool:
+    """A filter that keeps back single steps of which there may be thousands."""
+    return not getattr(record, "detail", False)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, str]:

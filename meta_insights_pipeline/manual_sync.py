@@ -1,8 +1,9 @@
 """A sync by hand: the days from the options, one recorded Dagster run in this process, its receipt."""
 
 import gc
+import uuid
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import uuid4
@@ -15,14 +16,14 @@ from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import COMPLETE
 from meta_insights_pipeline.home_files import AccountBook
 from meta_insights_pipeline.instance.home import prepare_dagster_home
-from meta_insights_pipeline.receipt import Receipt
+from meta_insights_pipeline.receipt import Receipt, failed_receipt
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.sources import open_graph_api
 from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
 
 
 class ManualSyncError(Exception):
-    """The sync failed; the message is one sentence, the receipt is there if anything was collected."""
+    """The sync failed; the message is one sentence, the receipt is there unless a token or room on the disk lacks."""
 
     def __init__(self, message: str, receipt: Receipt | None = None) -> None:
         super().__init__(message)
@@ -84,14 +85,36 @@ def run_manual_sync(
         ManualSyncError: The sync failed, or something is missing.
     """
     _check_token(settings)
+    began = datetime.now(UTC)
     try:
         Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
         zones, handed = zones_of(settings, accounts)
     except (WarehouseError, NoAccountError, GraphApiError) as error:
-        raise ManualSyncError(str(error)) from None
+        receipt = _failed(settings, wanted.resolve(began, ()), levels, accounts, str(error), began)
+        raise ManualSyncError(str(error), receipt) from None
     days = wanted.resolve(datetime.now(UTC), zones)
     with handing_on(handed) if handed else nullcontext():
         return _run_job(settings, days, levels, accounts)
+
+
+def _failed(
+    settings: Settings, days: DayRange, levels: Sequence[str], accounts: Sequence[str], error: str, began: datetime
+) -> Receipt:
+    """The receipt of what failed before there was a run; it has an id of its own."""
+    receipt = failed_receipt(
+        run_id=str(uuid.uuid4()),
+        mode=settings.mode,
+        error=error,
+        started_at=began,
+        finished_at=datetime.now(UTC),
+        since=days.since,
+        until=days.until,
+        levels=[level.value for level in Level if level.value in levels or not levels],
+        accounts=tuple(accounts) or settings.ad_account_ids,
+    )
+    with suppress(OSError):
+        receipt.save(settings.receipts_path)
+    return receipt
 
 
 def _check_token(settings: Settings) -> None:

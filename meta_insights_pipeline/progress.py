@@ -1,8 +1,9 @@
-"""Telling how far a collection has come, at most every other second."""
+"""Telling how far a sync has come, at most every other second: its reports, and then its entities."""
 
 import json
 import logging
 import math
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -76,3 +77,33 @@ class Progress:
             draft = self._file.with_suffix(".draft")
             draft.write_text(json.dumps(told), "utf-8")
             draft.replace(self._file)
+
+
+class EntityProgress:
+    """Counts the accounts whose campaigns, ad sets and ads are refreshed; safe for threads."""
+
+    def __init__(self, accounts: int, meter: CallMeter) -> None:
+        """Begin to count, and say so: the first account may take a while.
+
+        Args:
+            accounts: To refresh.
+            meter: Of the session that makes the calls.
+        """
+        self._accounts = accounts
+        self._meter = meter
+        self._done = 0
+        self._lock = threading.Lock()
+        self._told = time.monotonic()
+        if accounts:
+            log.info("campaigns, ad sets and ads of %d accounts are refreshed", accounts)
+
+    def came(self) -> None:
+        """An account is done, or could not be had."""
+        with self._lock:
+            self._done += 1
+            now = time.monotonic()
+            if now - self._told < _EVERY and self._done < self._accounts:
+                return
+            self._told = now
+            done = self._done
+        log.info("entities of %d of %d accounts, %d calls", done, self._accounts, self._meter.counts().total)

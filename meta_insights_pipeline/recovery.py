@@ -13,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from meta_insights_pipeline.archiving import SyncArchive
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import Report, reports_of_levels
 from meta_insights_pipeline.collection import Collection
@@ -62,6 +63,7 @@ def settle(
     rows_a_day: RowsADay,
     folder: Path,
     read_again: ReadAgain,
+    archive: SyncArchive,
     run_id: str,
 ) -> dict[str, MergeCounts]:
     """Look for what explains residuals, and bring the ledger up to date.
@@ -75,6 +77,7 @@ def settle(
         rows_a_day: Rows a day to expect, by account id and report.
         folder: For rows on their way; it must exist.
         read_again: Makes requests and merges what they bring, as the sync itself does.
+        archive: Takes what single campaigns, ad sets and ads answer.
         run_id: The sync.
 
     Returns:
@@ -86,7 +89,7 @@ def settle(
     by_id = {account.id: account for account in accounts}
     collected = frozenset(levels)
     mine = [one for one in found if one.account_id in by_id and one.level in collected]
-    context = _Context(collection, warehouse, by_id, collected, folder, run_id, collection.clock.now())
+    context = _Context(collection, warehouse, by_id, collected, folder, archive, run_id, collection.clock.now())
     counts: Counts = {}
     days = {(one.account_id, one.day) for one in mine if one.is_final}
     requests, left_out = _second_readings(context, mine, rows_a_day)
@@ -115,6 +118,7 @@ class _Context:
     accounts: Mapping[str, AdAccount]
     levels: frozenset[Level]
     folder: Path
+    archive: SyncArchive
     run_id: str
     asked_at: datetime
 
@@ -158,7 +162,7 @@ def _second_readings(
         return plan([context.accounts[account_id]], reports, days, context.asked_at, rows_a_day, sizes)
 
     def cost(account_id: str, days: DayRange) -> int:
-        return sum(estimate(requests_of(account_id, days), polls).values())
+        return sum(estimate(requests_of(account_id, days), polls, sizes).values())
 
     chosen = choose(sorted(shares, key=order), cost, ASK_AGAIN_CALLS, least=len(reports))
     if chosen.parts:
@@ -231,16 +235,25 @@ class _Recovery:
         )
         folder = context.folder / f"recovered-{level}-{'parents' if by_parent else 'ids'}"
         folder.mkdir()
-        nodes, staged = self._ask(report, questions, folder)
+        nodes, staged, pages = self._ask(report, questions, folder)
         if not nodes:
             return
         days = [(one.account_id, one.day) for one in self._of(level)]
         asked = Asked(owner if by_parent else level, nodes, days)
+        archived = context.archive.nodes([(each.part, pages[each.part.account_id]) for each in staged], asked)
         with context.warehouse.connect() as connection:
             connection.execute("BEGIN")
-            _add(self._counts, merge_recovered(connection, staged, asked, context.run_id, folder))
+            counts = merge_recovered(connection, staged, asked, context.run_id, folder)
             connection.execute("COMMIT")
+            # Most answers have nothing that was lacking; a replay needs only those that have.
+            if changed := any(one.read or one.written for one in counts.values()):
+                archived.mark_merged()
             connection.execute(f"CHECKPOINT {ALIAS}")
+        if changed:
+            archived.settle()
+        else:
+            archived.forget()
+        _add(self._counts, counts)
 
     def _affordable(self, questions: Sequence[Question]) -> list[Question]:
         chosen = list(questions[: self._calls])
@@ -253,15 +266,17 @@ class _Recovery:
 
     def _ask(
         self, report: Report, questions: Sequence[Question], folder: Path
-    ) -> tuple[dict[str, list[str]], list[Staged]]:
-        """The nodes that answered, by account, and their rows."""
+    ) -> tuple[dict[str, list[str]], list[Staged], dict[str, list[PageFile]]]:
+        """The nodes that answered, by account, their rows, and the pages, by account, from which these are."""
         nodes: dict[str, list[str]] = {}
+        pages: dict[str, list[PageFile]] = {}
         with open_memory(self._context.warehouse.temporary) as connection:
             staging = Staging(connection, folder)
             for account_id in dict.fromkeys(one.account_id for one in questions):
                 mine = [one for one in questions if one.account_id == account_id]
-                if answered := self._ask_account(report, account_id, mine, folder, staging):
-                    nodes[account_id] = answered
+                answered, came = self._ask_account(report, account_id, mine, folder, staging)
+                if answered:
+                    nodes[account_id], pages[account_id] = answered, came
             outcomes = staging.finish()
         staged = []
         for outcome in outcomes:
@@ -271,12 +286,12 @@ class _Recovery:
                 self._reasons[outcome.part.account_id] = str(outcome)
             else:
                 staged.append(outcome)
-        return nodes, staged
+        return nodes, staged, pages
 
     def _ask_account(
         self, report: Report, account_id: str, questions: Sequence[Question], folder: Path, staging: Staging
-    ) -> list[str]:
-        """Ask one account's nodes and hand their pages on; gives those that answered."""
+    ) -> tuple[list[str], list[PageFile]]:
+        """Ask one account's nodes and hand their pages on; gives those that answered, and the pages."""
         collection = self._context.collection
         held = collection.lessons.withheld(account_id, report.name)
         fields = tuple(name for name in report.fields if name not in held)
@@ -292,6 +307,7 @@ class _Recovery:
         if answers.refused:
             node, error = next(iter(answers.refused.items()))
             self._reasons[account_id] = f"{len(answers.refused)} nodes could not be asked, {node} for one: {error}"
+        pages = [PageFile(page, fields) for page in answers.pages]
         if answers.answered:
             part = Slice(
                 report,
@@ -301,8 +317,8 @@ class _Recovery:
                 asked_at,
                 withheld=tuple(name for name in report.fields if name in held),
             )
-            staging.add(part, [PageFile(page, fields) for page in answers.pages])
-        return answers.answered
+            staging.add(part, pages)
+        return answers.answered, pages
 
     # ---- what is left ----
 

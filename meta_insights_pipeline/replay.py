@@ -28,6 +28,7 @@ from meta_insights_pipeline.sync import counted_conversions
 from meta_insights_pipeline.warehouse.account_book import note_accounts_of_rows
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive
 from meta_insights_pipeline.warehouse.archive_index import add_to_index, make_index, merges
+from meta_insights_pipeline.warehouse.archive_names import report_behind
 from meta_insights_pipeline.warehouse.conversion_events import store_choices
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, WarehouseError, open_memory
 from meta_insights_pipeline.warehouse.entity_takeover import (
@@ -60,6 +61,7 @@ from meta_insights_pipeline.warehouse.takeover import (
     note_archived_days,
     put_back,
     seed,
+    seed_recovered,
     take_over_rest,
     thinned_at,
 )
@@ -235,6 +237,7 @@ class _Replay:
             return
         with earlier_attached(connection, earlier):
             seed(connection, self._reports)
+            seed_recovered(connection, self._reports)
             seed_entities(connection)
             keep_unexplained(connection, self._reports, thinned_before)
             keep_unexplained_accounts(connection)
@@ -268,7 +271,7 @@ class _Replay:
             if file.report == ENTITIES:
                 keep_account(connection, file.account_id)
             elif question.since is not None and question.until is not None:
-                keep_days(connection, file.report, file.account_id, question.since, question.until)
+                keep_days(connection, report_behind(file.report), file.account_id, question.since, question.until)
         with earlier_attached(connection, self._warehouse.path):
             keep_newer(connection)
             keep_recovered(connection)

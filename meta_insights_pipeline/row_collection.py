@@ -17,7 +17,7 @@ from uuid import uuid4
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import Report, reports_of_levels
 from meta_insights_pipeline.clock import Clock
-from meta_insights_pipeline.collection import Collection, Wanted, draw_up, open_collection
+from meta_insights_pipeline.collection import Collection, Wanted, draw_up, open_collection, within_reach
 from meta_insights_pipeline.collector.accounts import AccountRules, AdAccount, NoAccountError, find_accounts
 from meta_insights_pipeline.collector.collect import TRY_AGAIN_AFTER, TRY_HARD_AGAIN_AFTER, Collected
 from meta_insights_pipeline.collector.days import DayRange, days_back_range
@@ -158,6 +158,18 @@ def find_account(collection: Collection, account_id: str) -> AdAccount:
     return find_accounts(collection.api, [account_id]).accounts[0]
 
 
+def check_reach(account: AdAccount, level: Level, days: DayRange, now: datetime, version: str) -> None:
+    """Look at whether Meta gives the days at all, before a call is spent on them.
+
+    Raises:
+        InsightsError: It does not give all of them; says which it gives.
+    """
+    (report,) = reports_of_levels([level])
+    _, unavailable, _ = within_reach(account, report, days, now, version)
+    if unavailable:
+        raise InsightsError(unavailable[0].reason)
+
+
 def rows_of_entity(
     collection: Collection, account: AdAccount, level: Level, entity_id: str, days: DayRange
 ) -> list[InsightRow]:
@@ -169,6 +181,7 @@ def rows_of_entity(
     begun = days.until_at_most(account.today(collection.clock.now()))
     if begun is None:
         return []
+    check_reach(account, level, begun, collection.clock.now(), collection.settings.graph_api_version)
     (report,) = reports_of_levels([level])
     # A row a day, so that how many there will be is known.
     node = "" if level is Level.ACCOUNT else entity_id
@@ -207,7 +220,10 @@ def rows_of_accounts(
         )
         for today in sorted(set(todays.values()))
     ]
-    harvest = _harvest(collection, draw_up(collection, wanted, {}).requests)
+    plan = draw_up(collection, wanted, {})
+    for note in plan.notes:
+        log.warning("%s", note)
+    harvest = _harvest(collection, plan.requests)
     if not harvest.rows and (refusals := [error for error in harvest.errors if isinstance(error, AuthError)]):
         # Meta's own answer, if it is among those that were not asked for because of it.
         raise next((error for error in refusals if error.code is not None), refusals[0])
@@ -221,8 +237,13 @@ def rows_of_accounts(
         for account in found.refused
         for report in reports
     ]
+    levels = {report.name: report.level for report in reports}
+    unavailable = [
+        MissingInsights(levels[one.report], one.account_id, one.days.since, one.days.until, one.reason)
+        for one in plan.unavailable
+    ]
     collection.book.discard(harvest.purchases)
-    return InsightsResult(rows, (*refused, *harvest.missing), collection.api.meter.counts().calls)
+    return InsightsResult(rows, (*refused, *unavailable, *harvest.missing), collection.api.meter.counts().calls)
 
 
 @dataclass

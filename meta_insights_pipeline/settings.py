@@ -118,6 +118,12 @@ class Settings(BaseSettings):
         ge=0,
         description="days of which every earlier value is kept; of days before, the values at each day's end (UTC) are kept",
     )
+    receipt_days: int = Field(
+        400,
+        validation_alias="META_INSIGHTS_RECEIPT_DAYS",
+        ge=1,
+        description="days that the receipts of syncs are kept",
+    )
     api_requests_per_minute: int = Field(
         600,
         validation_alias="META_INSIGHTS_API_REQUESTS_PER_MINUTE",
@@ -128,7 +134,7 @@ class Settings(BaseSettings):
         10.0,
         validation_alias="META_INSIGHTS_API_QUERY_SECONDS",
         gt=0,
-        description="how long one query of the read API may take; then it is ended and answered 503",
+        description="how long the queries of one request to the read API may take together; then it is ended and answered 503",
     )
     api_memory_limit: str = Field(
         "512MB",
@@ -163,7 +169,7 @@ class Settings(BaseSettings):
     api_metrics: bool = Field(
         False,
         validation_alias="META_INSIGHTS_API_METRICS",
-        description="true serves Prometheus metrics at /metrics, to holders of a credential",
+        description="true serves Prometheus metrics at /metrics, to holders of a credential with the role admin",
     )
     jwt_jwks_url: str | None = Field(
         None,
@@ -298,6 +304,11 @@ class Settings(BaseSettings):
         return self.home / "sync-requests.sqlite"
 
     @property
+    def receipts_path(self) -> Path:
+        """The receipts of syncs, one file each."""
+        return self.home / "receipts"
+
+    @property
     def archive_path(self) -> Path:
         """What Meta answered, for a replay."""
         return self.home / "archive" / self.mode
@@ -358,6 +369,7 @@ _HINTS = {
     "META_INSIGHTS_STUB_SEED": "use a whole number",
     "META_INSIGHTS_ARCHIVE_DAYS": "use a whole number of days, 0 for none",
     "META_INSIGHTS_HISTORY_DAYS": "use a whole number of days",
+    "META_INSIGHTS_RECEIPT_DAYS": "use a whole number of days of at least 1",
     "META_INSIGHTS_API_REQUESTS_PER_MINUTE": "use a whole number of at least 1",
     "META_INSIGHTS_API_QUERY_SECONDS": "use a number of seconds above 0",
     "META_INSIGHTS_API_MEMORY_LIMIT": "use an amount like 512MB or 2GB",

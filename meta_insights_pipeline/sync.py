@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as Ids
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -22,7 +22,7 @@ from meta_insights_pipeline.archiving import SyncArchive
 from meta_insights_pipeline.catalog.conversions import Choice, ConversionError, choices, unseen_choices
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.catalog.versions import retirement
-from meta_insights_pipeline.clock import Clock
+from meta_insights_pipeline.clock import Clock, SystemClock
 from meta_insights_pipeline.collection import (
     Collection,
     Plan,
@@ -32,12 +32,18 @@ from meta_insights_pipeline.collection import (
     open_collection,
     tell_refusals,
 )
-from meta_insights_pipeline.collector.accounts import AccountRules, AdAccount, FoundAccounts, gone_accounts
+from meta_insights_pipeline.collector.accounts import (
+    AccountRules,
+    AdAccount,
+    FoundAccounts,
+    NoAccountError,
+    gone_accounts,
+)
 from meta_insights_pipeline.collector.days import DayRange, newest_day
 from meta_insights_pipeline.collector.plan import Request
 from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities, unlisted_accounts
 from meta_insights_pipeline.full_disk import telling_full_disk
-from meta_insights_pipeline.graph_api.errors import AuthError
+from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
 from meta_insights_pipeline.harvest import (
     COMPLETE,
     FAILED,
@@ -60,11 +66,13 @@ from meta_insights_pipeline.receipt import (
     Sighted,
     TableReceipt,
     call_fields,
+    failed_receipt,
+    prune,
 )
 from meta_insights_pipeline.recovery import settle
 from meta_insights_pipeline.settings import ENV_FILE, Settings, SettingsError
 from meta_insights_pipeline.warehouse.account_book import FoundAccount
-from meta_insights_pipeline.warehouse.database import Warehouse
+from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
 from meta_insights_pipeline.warehouse.drift import Drift, seen_action_types
 from meta_insights_pipeline.warehouse.inspection import CheckFinding, TableInspection, inspect_table
 from meta_insights_pipeline.warehouse.knowledge import Knowledge, read_knowledge
@@ -81,6 +89,10 @@ log = logging.getLogger(__name__)
 
 class NothingToCollectError(Exception):
     """No account has begun any of the days that were asked for; the message says so."""
+
+
+COMES_TO_NOTHING = (SettingsError, NoAccountError, NothingToCollectError, WarehouseError, GraphApiError)
+"""What ends a sync before anything is stored, and a person can mend; each says how in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +173,22 @@ def run_sync(settings: Settings, request: SyncRequest, *, clock: Clock | None = 
 
     Raises:
         SettingsError, NoAccountError, NothingToCollectError, WarehouseError, GraphApiError: Nothing could be collected or
-            stored at all; the warehouse is as before.
+            stored at all; the warehouse is as before, and the receipt says why.
     """
+    clock = clock or SystemClock()
+    began, opened = clock.now(), list[Collection]()
+    try:
+        return _sync(settings, request, clock, opened)
+    except COMES_TO_NOTHING as error:
+        # Whoever looks at the syncs later sees that this one was, and why it came to nothing.
+        with suppress(OSError):
+            _failed(settings, request, str(error), began, clock.now(), opened).save(settings.receipts_path)
+        raise
+    finally:
+        prune(settings.receipts_path, clock.now() - timedelta(days=settings.receipt_days))
+
+
+def _sync(settings: Settings, request: SyncRequest, clock: Clock, opened: list[Collection]) -> SyncOutcome:
     watch = _Stopwatch()
     counted_by = counted_conversions(settings)
     Warehouse(settings.warehouse_path, settings.home / "tmp").check_writable()
@@ -175,7 +201,30 @@ def run_sync(settings: Settings, request: SyncRequest, *, clock: Clock | None = 
         open_collection(settings, request.run_id, clock) as collection,
         _work_folder(folder),
     ):
+        opened.append(collection)
         return _Sync(settings, request, collection, warehouse, folder, counted_by, watch).run()
+
+
+def _failed(
+    settings: Settings,
+    request: SyncRequest,
+    error: str,
+    began: datetime,
+    ended: datetime,
+    opened: Sequence[Collection],
+) -> Receipt:
+    return failed_receipt(
+        run_id=request.run_id,
+        mode=settings.mode,
+        error=error,
+        started_at=began,
+        finished_at=ended,
+        since=request.days.since,
+        until=request.days.until,
+        levels=[report.level.value for report in request.reports],
+        accounts=request.account_ids or settings.ad_account_ids,
+        counts=opened[0].api.meter.counts() if opened else None,
+    )
 
 
 def counted_conversions(settings: Settings) -> tuple[Choice, ...]:
@@ -260,7 +309,7 @@ class _Sync:
             with watch.stage("publish"), self._warehouse.locked():
                 publish(self._warehouse.path, self._settings.snapshot_path)
         receipt = self._receipt(found, plan, harvest, stored, entities, state)
-        file = receipt.save(self._settings.home / "receipts")
+        file = receipt.save(self._settings.receipts_path)
         self._tell_end(receipt)
         return SyncOutcome(
             receipt,
@@ -459,6 +508,7 @@ class _Sync:
             rows_a_day=plan.rows_a_day,
             folder=self._folder,
             read_again=self._read_again,
+            archive=self._archive,
             run_id=request.run_id,
         )
         for table, more in counts.items():

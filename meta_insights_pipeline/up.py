@@ -102,7 +102,7 @@ def run_up(settings: Settings, *, days: int, ports: Ports | None) -> int:
         children.start("code-server", _code_server(code_port))
         children.start("webserver", _webserver(ports.dagster, workspace))
         # While nothing is published it answers that it is not ready.
-        children.start("read-api", _read_api(settings, ports.api), _read_api_variables(ports))
+        children.start("read-api", _read_api(settings, ports.api), _read_api_variables(settings, ports))
         loaded = _load(settings, days)
         _wait_for(children, stop, "Dagster's UI", lambda: _location_is_loaded(ports.dagster))
         _wait_for(children, stop, "The read API", lambda: _is_served(ports.api))
@@ -136,8 +136,12 @@ def _read_api(settings: Settings, port: int) -> list[str]:
     return [_binary("meta-insights"), "serve", "--host", _HOST, "--port", str(port), *is_open]
 
 
-def _read_api_variables(ports: Ports) -> dict[str, str]:
-    return {"META_INSIGHTS_DAGSTER_URL": f"http://{_HOST}:{ports.dagster}"}
+def _read_api_variables(settings: Settings, ports: Ports) -> dict[str, str]:
+    variables = {"META_INSIGHTS_DAGSTER_URL": f"http://{_HOST}:{ports.dagster}"}
+    # Somebody who has put a proxy before it has said so.
+    if "api_url" not in settings.model_fields_set:
+        variables["META_INSIGHTS_API_URL"] = f"http://{_HOST}:{ports.api}"
+    return variables
 
 
 def _load(settings: Settings, days: int) -> Receipt | None:

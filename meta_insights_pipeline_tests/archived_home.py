@@ -13,16 +13,18 @@ from typing import Any
 import duckdb
 
 from meta_insights_pipeline.catalog.entity_batches import EntityBatch
+from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive
-from meta_insights_pipeline.warehouse.archive_names import Question
+from meta_insights_pipeline.warehouse.archive_names import Question, by_id
 from meta_insights_pipeline.warehouse.archived_entities import write_batch
 from meta_insights_pipeline.warehouse.archived_pages import question_of, write_pages
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse, open_memory
 from meta_insights_pipeline.warehouse.entities import merge_entities
 from meta_insights_pipeline.warehouse.history import thin_history
 from meta_insights_pipeline.warehouse.merge import Gap
+from meta_insights_pipeline.warehouse.recovered import Asked, merge_recovered
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged, Staging
 from meta_insights_pipeline.warehouse.writing import write
 
@@ -117,6 +119,40 @@ class ArchivedHome:
         if settled and (moment := intake.merged_at):
             intake.settle(moment)
         return run_id
+
+    def recover(self, answer: Answer, ids: Sequence[str], *, archived: bool = True, settled: bool = True) -> None:
+        """Merge what campaigns answered that were asked for by themselves, and archive it.
+
+        Args:
+            answer: What came.
+            ids: The campaigns.
+            archived: Whether the archive gets it.
+            settled: Whether the process lives long enough to give the archived file its name.
+        """
+        self._runs += 1
+        run_id = f"run-{self._runs}"
+        asked = Asked(
+            Level.CAMPAIGN, {answer.account: ids}, [(answer.account, day) for day in question_of(answer.part).days]
+        )
+        pages = self.pages(answer)
+        intake = self.archive.intake(run_id)
+        if archived:
+            writer = partial(write_pages, part=answer.part, pages=pages, asked=asked, **FORM)
+            intake.add(answer.account, by_id(answer.report.name), question_of(answer.part), writer)
+        folder = self.folder / "tmp" / run_id
+        folder.mkdir()
+        with open_memory(self.folder / "tmp") as connection:
+            staging = Staging(connection, folder)
+            staging.add(answer.part, pages)
+            staged = [outcome for outcome in staging.finish() if isinstance(outcome, Staged)]
+        with self.warehouse.connect() as connection:
+            connection.execute("BEGIN")
+            merge_recovered(connection, staged, asked, run_id, folder)
+            connection.execute("COMMIT")
+            if settled:
+                intake.mark_merged(datetime.now(UTC))
+        if settled and (moment := intake.merged_at):
+            intake.settle(moment)
 
     def refresh(self, *batches: EntityBatch, archived: bool = True) -> None:
         """Merge refreshes of entities and archive them."""

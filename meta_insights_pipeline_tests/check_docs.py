@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-import duckdb
 
 from meta_insights_pipeline.catalog.conversions import choices
 from meta_insights_pipeline.catalog.entities import EntityKind
@@ -22,9 +21,11 @@ from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.warehouse.dictionary import entries
 from meta_insights_pipeline.warehouse.schema import (
     ACTIONS_TABLE,
+    SUPERSEDED_AT,
+    VALID_TO,
     Column,
     Table,
-    create_schema_statements,
+    book_tables,
     entity_history_table,
     entity_table,
     history_table,
@@ -267,27 +268,17 @@ def history_tables() -> str:
     """The tables of earlier versions: keys, and the column that says when a version ended."""
     lines = ["| table | key | a version ended at | |", "| --- | --- | --- | --- |"]
     for table in [*map(history_table, tables()), *map(entity_history_table, EntityKind)]:
-        ended = table.columns[-1]
+        (ended,) = (column for column in table.columns if column.name in (SUPERSEDED_AT, VALID_TO))
         lines.append(f"| `{table.name}` | `{', '.join(table.key)}` | `{ended.name}` | {ended.description} |")
     return "\n".join(lines)
 
 
 def book_columns() -> str:
-    """The pipeline's own tables as a warehouse has them, in the order of their names."""
-    with duckdb.connect(":memory:") as connection:
-        for statement in create_schema_statements("memory"):
-            connection.execute(statement)
-        rows = connection.execute(
-            "SELECT 'pipeline.' || t.table_name, coalesce(t.comment, ''), "
-            "list(c.column_name || ' ' || c.data_type ORDER BY c.column_index) "
-            "FROM duckdb_tables() t JOIN duckdb_columns() c USING (table_oid) "
-            "WHERE t.schema_name = 'pipeline' GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
+    """The pipeline's own tables, in the order of their names."""
     lines = ["| table | columns | meaning |", "| --- | --- | --- |"]
-    lines += [
-        f"| `{name}` | {', '.join(f'`{column}`' for column in columns)} | {comment} |"
-        for name, comment, columns in rows
-    ]
+    for table in sorted(book_tables(), key=lambda table: table.name):
+        columns = ", ".join(f"`{column.name} {column.sql_type}`" for column in table.columns)
+        lines.append(f"| `{table.full_name}` | {columns} | {table.description} |")
     return "\n".join(lines)
 
 

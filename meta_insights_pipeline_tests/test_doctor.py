@@ -215,6 +215,28 @@ def test_what_is_told_of_a_healthy_installation(patient: Patient) -> None:
     assert found["last sync"].message == "Collected 5 min ago, on 2026-11-20 11:55 UTC."
 
 
+JWT_SECRET = "correct horse battery staple, and more of it"
+
+
+@pytest.mark.parametrize(
+    ("variables", "status", "words"),
+    [
+        ({"KEY": JWT_SECRET}, Status.WARN, "ISSUER and META_INSIGHTS_JWT_AUDIENCE are not set"),
+        ({"KEY": JWT_SECRET, "ISSUER": "us"}, Status.WARN, "META_INSIGHTS_JWT_AUDIENCE is not set"),
+        ({"JWKS_URL": "https://127.0.0.1/keys", "AUDIENCE": "api"}, Status.WARN, "META_INSIGHTS_JWT_ISSUER is not set"),
+        ({"KEY": JWT_SECRET, "ISSUER": "us", "AUDIENCE": "api"}, Status.OK, "one issuer"),
+        ({"ISSUER": "us"}, Status.FAIL, "META_INSIGHTS_JWT_ISSUER is set but no key"),
+    ],
+)
+def test_tokens_that_may_be_meant_for_others_are_a_warning(
+    tmp_path: Path, variables: dict[str, Any], status: Status, words: str
+) -> None:
+    found = ill(tmp_path, **{f"META_INSIGHTS_JWT_{name}": value for name, value in variables.items()})["JWT"]
+    assert found.status is status
+    assert words in found.message
+    assert JWT_SECRET not in found.message
+
+
 def test_every_account_has_its_own_today(patient: Patient) -> None:
     midnight = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)
     assert isinstance(patient.simulator.clock, SimulatedClock)

@@ -93,6 +93,31 @@ def as_actions(rows: Iterable[InsightRow]) -> dict[tuple[Any, ...], dict[str, An
 # ---- the same values as everywhere ----
 
 
+def test_days_that_meta_does_not_give_any_more_are_missing_and_no_call_is_spent_on_them(tmp_path: Path) -> None:
+    with live(tmp_path, ONE) as home:
+        mine = collector(home)
+        result = run(mine.collect_all(days_back=1140, levels=["account"]))
+        assert not result.complete
+        (part,) = result.missing
+        assert part.date_start == day_of(home, 1140)
+        assert "37 months" in part.reason
+        assert part.retry_at is None
+        # The days after those have come.
+        assert min(row.date_start for row in all_rows(result)) > part.date_end
+        home.simulator.requests.clear()
+        old = {"date_start": day_of(home, 1140), "date_end": day_of(home, 1139)}
+        for call in (
+            mine.collect_campaign_insights(campaign_id="120200010100000000", **old),
+            mine.collect_account_insights(account_id=home.world.accounts[0].id, **old),
+        ):
+            with pytest.raises(InsightsError, match="37 months"):
+                run(call)
+        # The same when only some of the days are too old.
+        with pytest.raises(InsightsError, match="37 months"):
+            run(mine.collect_ad_insights(ad_id="1", date_start=day_of(home, 1140), date_end=day_of(home)))
+        assert home.simulator.requests.count() == 0
+
+
 def test_everything_that_is_collected_equals_the_truth(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         result = run(collector(home).collect_all(days_back=2))

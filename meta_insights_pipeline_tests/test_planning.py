@@ -17,10 +17,15 @@ from meta_insights_pipeline.graph_api.budget import BudgetLevel
 from meta_insights_pipeline.manual_sync import DaysWanted, ManualSyncError
 from meta_insights_pipeline.plan_report import PlanReport
 from meta_insights_pipeline.planning import plan_manual_sync
-from meta_insights_pipeline.simulator.world import WorldSpec
+from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.simulator.clock import SimulatedClock
+from meta_insights_pipeline.simulator.handler import Simulator
+from meta_insights_pipeline.simulator.server import SimulatorServer
+from meta_insights_pipeline.simulator.world import World, WorldSpec
 from meta_insights_pipeline.sync import SyncRequest, run_sync
 from meta_insights_pipeline_tests.clocks import SkippingClock
-from meta_insights_pipeline_tests.live import Live, live
+from meta_insights_pipeline_tests.graph_api.support import SharedClock
+from meta_insights_pipeline_tests.live import TOKEN, Live, live, yesterday_noon
 
 FIVE_HUNDRED_ADS = WorldSpec(accounts=1, campaigns=10, adsets_per_campaign=5, ads_per_adset=10, always_on=True)
 DEEP = ("campaign", "adset", "ad")
@@ -47,6 +52,52 @@ def test_28_days_of_three_levels_of_500_ads_take_at_most_45_calls_and_the_plan_i
     assert receipt.calls_total == served <= 45
     assert abs(receipt.planned_calls_total - served) <= served / 10
     assert report.plan.calls_total == receipt.planned_calls_total
+
+
+def test_45_calls_are_enough_when_reports_take_two_minutes_and_the_next_sync_asks_each_about_once(
+    tmp_path: Path,
+) -> None:
+    at = yesterday_noon()
+    simulated = SimulatedClock(at)
+    clock = SharedClock(simulated)
+    simulator = Simulator(
+        World(FIVE_HUNDRED_ADS),
+        simulated,
+        access_token=TOKEN,
+        report_seconds=120.0,
+        monotonic=lambda: simulated.now().timestamp(),
+    )
+    spent = []
+    with SimulatorServer(simulator) as server:
+        values = {"META_INSIGHTS_MODE": "live", "META_ACCESS_TOKEN": TOKEN, "META_GRAPH_API_URL": server.url}
+        settings = Settings(_env_file=None, META_INSIGHTS_HOME=tmp_path, **values)  # type: ignore[arg-type]
+        reports = reports_of_levels([Level(level) for level in DEEP])
+        for number in range(2):
+            receipt = run_sync(
+                settings, SyncRequest(f"run-{number}", days_back_range(at, 28, ("UTC",)), reports), clock=clock
+            ).receipt
+            assert receipt.state == "complete"
+            assert abs(receipt.planned_calls_total - receipt.calls_total) <= receipt.calls_total / 10
+            spent.append(receipt.calls_total)
+            simulated.advance(timedelta(minutes=30))
+    assert spent[0] <= 45
+    # Without the three sizes, and with at most two questions a report.
+    assert spent[1] <= 40
+
+
+def test_what_meta_gives_on_a_page_is_asked_for_at_once_the_next_time_and_planned(tmp_path: Path) -> None:
+    spec = WorldSpec(accounts=1, campaigns=5, adsets_per_campaign=2, ads_per_adset=5, always_on=True)
+    with live(tmp_path, spec) as home:
+        home.simulator.faults.add(
+            "graph_error", code=100, subcode=1487534, kind="run_insights", limit_above=62, times=None
+        )
+        receipts = [
+            run_sync(home.settings, SyncRequest(f"run-{number}", month(home), reports_of_levels([Level.AD]))).receipt
+            for number in range(3)
+        ]
+    assert receipts[0].calls["report_page"] > receipts[1].calls["report_page"]
+    for receipt in receipts[1:]:
+        assert receipt.planned_calls == receipt.calls
 
 
 def test_once_sizes_are_known_a_plan_makes_no_call_but_the_list_of_accounts(tmp_path: Path) -> None:

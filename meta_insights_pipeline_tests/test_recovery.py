@@ -120,9 +120,11 @@ def test_what_is_equal_when_both_are_read_again_was_restated_between_the_calls(h
     assert_equals_truth(home.settings.snapshot_path, home.world, days.since, days.until, home.now())
     # All four levels of both accounts once more, and nothing else.
     assert home.calls(outcome) == {**ORDINARY, "insights_page": 16}
-    # The next sync finds them equal, with nothing left to explain.
+    # The next sync finds them equal, with nothing left to explain; what was explained is still known.
     home.sync(days)
     assert home.rows("FROM reconciliation WHERE status <> 'equal'") == []
+    earlier = home.rows("SELECT * EXCLUDE (superseded_at) FROM reconciliation_history WHERE explanation IS NOT NULL")
+    assert all(line in earlier for line in lines)
 
 
 def test_what_still_moves_between_two_readings_is_left_open_and_is_no_alarm(home: Bench) -> None:
@@ -280,6 +282,8 @@ def test_a_deleted_ad_that_nobody_knows_is_unexplained_and_the_ledger_says_where
     assert row["residual"] == row["account_value"] - row["level_sum"] > 0
     assert f"It lies in ad set {adset} ({row['residual']:.0f})." in row["details"]
     assert ad not in row["details"]
+    # What changed nothing is not archived.
+    assert not list(home.settings.archive_path.glob("act_*/*.by_id"))
     assert outcome.trust.ledger["ad_insights"].counts[Status.UNEXPLAINED] == outcome.receipt.reconciliation.unexplained
     # Nothing has changed, so a sync soon after does not ask again; one much later does.
     calls = home.calls(home.sync(days))

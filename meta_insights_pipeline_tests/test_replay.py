@@ -40,6 +40,7 @@ from meta_insights_pipeline_tests.archived_home import CAMPAIGNS, Answer, Archiv
 from meta_insights_pipeline_tests.comparison import read_rows
 from meta_insights_pipeline_tests.graph_api.support import SharedClock
 from meta_insights_pipeline_tests.live import live
+from meta_insights_pipeline_tests.reconciling import bench
 
 # No version that these tests make is so old that a sync would thin it.
 TODAY = datetime.now(UTC).date()
@@ -170,8 +171,11 @@ def test_a_warehouse_that_is_lost_is_rebuilt_from_the_archive_alone(copied: Sett
     # The ledger is written anew: its numbers are the same, its moments and runs are not.
     assert residuals(copied.warehouse_path) == ledger
     assert len(after.pop("main.reconciliation")) == len(before.pop("main.reconciliation")) > 100
-    # When histories were last thinned is nowhere but in the warehouse.
-    assert after.pop("pipeline.history_thinning") == []
+    # What it said before is nowhere else.
+    assert after.pop("main.reconciliation_history") == []
+    assert before.pop("main.reconciliation_history")
+    # When histories were last thinned is nowhere but in the warehouse; the archive tells for which days it was thinned itself.
+    assert len(after.pop("pipeline.history_thinning")) == 1
     assert before.pop("pipeline.history_thinning")
     # Rows tell name and currency of their account, and entities its zone; when a sync found it is nowhere else.
     assert known_accounts(copied.warehouse_path) == accounts
@@ -320,12 +324,161 @@ def test_days_that_were_never_archived_stay_with_what_is_missing(home: ArchivedH
     assert (receipt.files, receipt.days_taken_over) == (1, 1)
 
 
-def test_days_with_rows_that_no_report_lists_stay_as_they_were(home: ArchivedHome) -> None:
+# ---- rows that no report lists ----
+
+
+@pytest.fixture(scope="module")
+def recovered(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Path:
+    """A home after syncs that had to ask for two deleted ads by themselves, one of which went on to be restated."""
+    folder = tmp_path_factory.mktemp("recovered")
+    with bench(folder, empty) as world:
+        for place, hours in ((3, 1), (5, 3)):
+            world.delete("ad", place, world.now() + timedelta(hours=hours))
+        for hours in (0, 2, 2, 15):
+            world.pass_time(timedelta(hours=hours))
+            world.simulator.set_deleted_rows("by_id")
+            world.sync(world.days(0, 2), entities_every=timedelta(0))
+    return folder
+
+
+@pytest.fixture
+def recovered_copy(recovered: Path, tmp_path: Path) -> Settings:
+    """Settings of a copy of that home, without a server."""
+    shutil.copytree(recovered, tmp_path / "home")
+    return Settings(
+        _env_file=None,
+        META_INSIGHTS_MODE="live",
+        META_ACCESS_TOKEN="token-123",
+        META_GRAPH_API_URL="http://127.0.0.1:9",
+        META_INSIGHTS_HOME=tmp_path / "home",
+    )
+
+
+@pytest.mark.xdist_group("replay of recovered rows")
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_rows_that_were_asked_for_by_themselves_come_again_with_their_history(
+    recovered_copy: Settings, is_lost: bool
+) -> None:
+    before, ledger = dump(recovered_copy.warehouse_path), residuals(recovered_copy.warehouse_path)
+    assert {line.split("'")[1] for line in before["pipeline.recovered_rows"]} == {"ad_insights"}
+    if is_lost:
+        recovered_copy.warehouse_path.unlink()
+    assert run_replay(recovered_copy).days_taken_over == 0
+    after = dump(recovered_copy.warehouse_path)
+    assert residuals(recovered_copy.warehouse_path) == ledger
+    lost = ("main.reconciliation", "main.reconciliation_history", "pipeline.history_thinning")
+    for table in lost if is_lost else ():
+        before.pop(table)
+        after.pop(table)
+    assert after == before
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is asked some hours later: the account's report, or campaigns by themselves."""
+
+    hours: int
+    by_id: bool
+    campaigns: frozenset[str]
+    spend: int
+    days: int
+
+    def answer(self, at: datetime) -> Answer:
+        until = FIRST + timedelta(days=self.days)
+        rows = [
+            campaign_row(each, day, spend=str(self.spend))
+            for each in sorted(self.campaigns)
+            for day in DayRange(FIRST, until).days
+        ]
+        return Answer(at, FIRST, until, rows)
+
+
+told = st.lists(
+    st.builds(
+        Told,
+        st.integers(1, 9),
+        st.booleans(),
+        st.frozensets(st.sampled_from(["a", "b", "c"])),
+        st.integers(1, 3),
+        st.integers(0, 1),
+    ),
+    min_size=2,
+    max_size=6,
+)
+few = settings(max_examples=3, deadline=None)
+
+
+def live_through(home: ArchivedHome, story: list[Told], unarchived: int = -1) -> None:
+    """Merge a story in its order."""
+    at = NOON
+    home.merge(Told(0, False, frozenset("ab"), 1, 1).answer(at))
+    for number, one in enumerate(story):
+        at += timedelta(hours=one.hours)
+        if one.by_id:
+            home.recover(one.answer(at), ["a", "b", "c"], archived=number != unarchived)
+        else:
+            home.merge(one.answer(at), archived=number != unarchived)
+
+
+@few
+@given(told, st.data())
+def test_whatever_reports_and_campaigns_told_in_turns_comes_again(
+    tmp_path_factory: pytest.TempPathFactory, empty: Path, story: list[Told], data: st.DataObject
+) -> None:
+    home = ArchivedHome(tmp_path_factory.mktemp("told"), empty)
+    lacking = data.draw(st.integers(-1, len(story) - 1))
+    live_through(home, story, lacking)
+    before = home.dump()
+    receipt = replayed(home)
+    assert home.dump() == before
+    if lacking < 0:
+        assert receipt.days_taken_over == 0
+        home.settings.warehouse_path.unlink()
+        replayed(home)
+        after = home.dump()
+        for name in ("main.campaign_insights", "main.campaign_insights_history", "pipeline.recovered_rows"):
+            assert after[name] == before[name]
+
+
+def test_after_thinning_rows_that_no_report_lists_are_still_there_at_the_end_of_every_day(home: ArchivedHome) -> None:
+    story = [
+        Told(1, False, frozenset("abc"), 1, 1),
+        # Two reports no longer list b; the first of them tells that the rows that b itself has are lacking.
+        Told(1, False, frozenset("ac"), 1, 1),
+        Told(1, True, frozenset("b"), 1, 1),
+        Told(1, True, frozenset("b"), 2, 1),
+        Told(1, False, frozenset("ac"), 2, 0),
+        Told(1, False, frozenset("ac"), 2, 1),
+    ]
+    live_through(home, story)
+    now = NOON + timedelta(days=5 + KEEP_ALL_DAYS)
+    home.thin_history(now)
+    shutil.copyfile(home.settings.warehouse_path, home.settings.snapshot_path)
+    end = datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC) + timedelta(days=1, microseconds=-1)
+    before, marked = home.as_of(end), home.dump()["pipeline.recovered_rows"]
+    assert len(marked) == 2
+    assert home.archive.thin(now, keep_days=1130) == 3
+    assert len(home.files(f"{CAMPAIGNS.name}.by_id")) == 2
+    home.settings.warehouse_path.unlink()
+    run_replay(home.settings)
+    assert home.as_of(end) == before
+    assert home.dump()["pipeline.recovered_rows"] == marked
+
+
+def test_recovered_rows_of_a_process_that_ended_before_its_time_come_again(home: ArchivedHome) -> None:
+    home.merge(answer(NOON, FIRST, FIRST, 2, 1))
+    gone = Answer(NOON + HOUR, FIRST, FIRST, [campaign_row("gone", FIRST)])
+    home.recover(gone, ["gone"], settled=False)
+    before = home.dump()
+    receipt = replayed(home)
+    assert (receipt.files, receipt.days_taken_over) == (2, 0)
+    assert home.dump() == before
+
+
+def test_days_with_recovered_rows_of_which_the_archive_does_not_tell_stay_as_they_were(home: ArchivedHome) -> None:
     home.merge(answer(NOON, FIRST, FIRST + ONE_DAY, 2, 1))
     moment = f"TIMESTAMP '{NOON.replace(tzinfo=None)}'"
     with home.warehouse.connect() as connection:
-        columns = "report VARCHAR, account_id VARCHAR, date_start DATE, entity_id VARCHAR, recovered_at TIMESTAMP"
-        connection.execute(f"CREATE TABLE IF NOT EXISTS pipeline.recovered_rows ({columns}, run_id VARCHAR)")
         connection.execute(
             "INSERT INTO pipeline.recovered_rows (report, account_id, date_start, entity_id, recovered_at, run_id) "
             f"VALUES ('campaign_insights', '1', DATE '{FIRST}', 'gone', {moment}, 'run-1')"

@@ -8,11 +8,13 @@ import pytest
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
 from meta_insights_pipeline.collector.days import DayRange
-from meta_insights_pipeline.graph_api.errors import AuthError
+from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
 from meta_insights_pipeline.home_files import AccountBook, MissingBook
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.sync import NothingToCollectError, SyncRequest, run_sync
+from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.comparison import assert_equals_truth, read_rows
 from meta_insights_pipeline_tests.live import TOKEN, Live, live
 
@@ -349,3 +351,44 @@ def test_a_sync_of_one_account_makes_nobody_forget_the_others(tmp_path: Path) ->
     assert AccountBook(tmp_path).zones() == zones
     # Rows of an account that is ahead are not taken for rows of the future.
     assert all(check.passed for table in outcome.tables.values() for check in table.checks.values())
+
+
+# ---- what comes to nothing ----
+
+
+def test_a_sync_whose_token_is_refused_leaves_a_receipt_that_says_so_and_no_secret(tmp_path: Path) -> None:
+    with live(tmp_path, META_ACCESS_TOKEN=f"wrong-{TOKEN}") as home:
+        days = days_of(home)
+        with pytest.raises(AuthError) as caught:
+            run_sync(home.settings, SyncRequest("run-1", days, builtin_reports()))
+    text = (tmp_path / "receipts" / "run-1.json").read_text("utf-8")
+    receipt = Receipt.model_validate_json(text)
+    assert (receipt.state, receipt.error, receipt.published) == ("failed", str(caught.value), False)
+    assert (receipt.since, receipt.until) == (days.since, days.until)
+    assert receipt.calls_total == 1
+    assert TOKEN not in text
+
+
+def test_a_sync_that_reaches_nobody_or_cannot_write_leaves_a_receipt_too(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        away = home.settings.model_copy(update={"graph_api_url": "http://127.0.0.1:1"})
+        clock = SkippingClock(home.at)
+        with pytest.raises(GraphApiError):
+            run_sync(away, SyncRequest("run-1", days_of(home), builtin_reports()), clock=clock)
+        (tmp_path / "warehouse.duckdb").write_bytes(b"no database")
+        with pytest.raises(WarehouseError):
+            run_sync(home.settings, SyncRequest("run-2", days_of(home), builtin_reports()))
+    for run_id in ("run-1", "run-2"):
+        receipt = Receipt.model_validate_json((tmp_path / "receipts" / f"{run_id}.json").read_text("utf-8"))
+        assert receipt.state == "failed"
+        assert receipt.error
+
+
+def test_receipts_that_are_old_enough_go_with_the_next_sync(tmp_path: Path) -> None:
+    with live(tmp_path, META_INSIGHTS_RECEIPT_DAYS=30) as home:
+        clock = SkippingClock(home.at)
+        for name, wait in (("run-1", 0), ("run-2", 20), ("run-3", 11)):
+            clock.sleep(wait * 86_400)
+            request = SyncRequest(name, days_of(home, 1), reports_of_levels([Level.ACCOUNT]))
+            run_sync(home.settings, request, clock=clock)
+    assert sorted(file.stem for file in (tmp_path / "receipts").iterdir()) == ["run-2", "run-3"]

@@ -19,29 +19,26 @@ from typing import NamedTuple
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.clock import Clock
 from meta_insights_pipeline.collector.accounts import AdAccount
-from meta_insights_pipeline.collector.fetching import Fetcher, Part
+from meta_insights_pipeline.collector.fetching import BoughtError, Fetcher, Part
+from meta_insights_pipeline.collector.gathering import FieldQuarantinedError, Tools, about, fits_directly, gather
 from meta_insights_pipeline.collector.lessons import Lessons
-from meta_insights_pipeline.collector.plan import PAGE_ROWS, Request
+from meta_insights_pipeline.collector.plan import Request, direct_days
+from meta_insights_pipeline.collector.portions import DAYS, Key, Portions
 from meta_insights_pipeline.collector.report_book import Purchase, ReportBook
 from meta_insights_pipeline.collector.splitting import (
+    OF_SIZE,
+    SUSPICIOUS,
     Evidence,
     evidence,
-    halves_of_days,
-    halves_of_entities,
-    halves_of_fields,
-    next_level,
-    parts_of_days,
+    first_and_rest,
+    is_sure_of_size,
 )
-from meta_insights_pipeline.graph_api.client import GraphApi, read_object
-from meta_insights_pipeline.graph_api.errors import (
-    AuthError,
-    GraphApiError,
-    ReportRunError,
-    ThrottleError,
-    TransientError,
-)
-from meta_insights_pipeline.graph_api.paging import list_objects
+from meta_insights_pipeline.collector.trouble import Trouble
+from meta_insights_pipeline.collector.turns import Turns
+from meta_insights_pipeline.graph_api.client import GraphApi, read_object, sleeping_by
+from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError, ThrottleError, TransientError
 from meta_insights_pipeline.graph_api.report_runs import PollPolicy
+from meta_insights_pipeline.logs import log_context
 
 log = logging.getLogger(__name__)
 
@@ -134,9 +131,20 @@ class Collector:
         self._lessons = lessons
         self._clock = clock
         self._patience = patience
-        self._fetcher = Fetcher(api, book, lessons, clock, poll=poll or PollPolicy(), pause=self._pause)
         self._stop = threading.Event()
-        self._permits = threading.Semaphore(CALLS_AT_ONCE)
+        self._turns = Turns(self._sleep, CALLS_AT_ONCE)
+        self._portions = Portions(lessons, clock)
+        self._trouble = Trouble()
+        fetcher = Fetcher(
+            api, book, lessons, self._portions, clock, poll=poll or PollPolicy(), pause=self._turns.wait_for_report
+        )
+        self._tools = Tools(api, book, lessons, self._portions, self._trouble, fetcher)
+        # Reports that nothing but trouble came of, in any size.
+        self._given_up: dict[Key, GraphApiError] = {}
+        # Reports whose runs fail, and which are asked for directly instead.
+        self._without_runs: set[Key] = set()
+        self._failing = threading.Lock()
+        self._failures: dict[Key, int] = {}
         # Accounts that are not ours to read, found on the way; one refusal is enough.
         self._refused: dict[str, GraphApiError] = {}
         self._order = itertools.count()
@@ -146,8 +154,9 @@ class Collector:
         """How many campaigns, ad sets or ads run; one that is not told is left out."""
         counts: dict[tuple[str, Level], int] = {}
         with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="count") as pool:
-            for (account, level), count in zip(questions, pool.map(self._count, questions), strict=True):
-                if count is not None:
+            answers = [pool.submit(contextvars.copy_context().run, self._count, one) for one in questions]
+            for (account, level), answer in zip(questions, answers, strict=True):
+                if (count := answer.result()) is not None:
                     counts[account.id, level] = count
         return counts
 
@@ -208,9 +217,10 @@ class Collector:
         self, stack: list[Request], events: "Queue[Collected | Missed | _Blocked | _Done | BaseException]"
     ) -> None:
         try:
-            with self._permits:
+            with self._turns.turn(), sleeping_by(self._turns.wait_inside_call):
                 while stack:
-                    result = self._step(stack[-1])
+                    with log_context(account=stack[-1].account.id, report=stack[-1].report.name):
+                        result = self._step(stack[-1])
                     stack.pop()
                     if isinstance(result, list):
                         stack.extend(reversed(result))
@@ -229,163 +239,96 @@ class Collector:
         Raises:
             ThrottleError: A limit is reached; the request can go on later.
         """
-        if self._stop.is_set():
-            return self._missed(asked, AuthError("Not asked for, since the token was refused before."))
-        if refusal := self._refused.get(asked.account.id):
-            return self._missed(asked, refusal)
-        size = self._lessons.size(asked.account.id, asked.report.name)
-        if size is not None and asked.days.count > size.days:
-            return parts_of_days(asked, size.days)
+        if error := self._known_refusal(asked):
+            return self._missed(asked, error)
+        most = self._most_days(asked)
+        if asked.days.count > most:
+            return list(first_and_rest(asked, most))
+        if asked.key in self._without_runs and fits_directly(asked):
+            asked = replace(asked, direct=True)
         request = self._without_quarantined(asked)
         try:
-            parts = self._gather(request, in_parts=size is not None and size.by_entity)
-        except _FieldQuarantinedError:
+            collected = Collected(request, tuple(gather(self._tools, request)))
+        except FieldQuarantinedError:
             return [asked]
         except ThrottleError:
             raise
+        except BoughtError as bought:
+            return self._missed(request, bought.error, Evidence.LATER)
         except GraphApiError as error:
             return self._smaller(request, error) or self._missed(request, error)
-        collected = Collected(request, tuple(parts))
-        self._lessons.gave(
-            request.account.id,
-            request.report.name,
-            tuple(name for name in request.report.fields if name not in collected.withheld),
-        )
+        self._learn(collected)
         return collected
 
-    def _smaller(self, request: Request, error: GraphApiError) -> list[Request]:
-        """Fewer days at once, when that may help."""
-        if evidence(error) not in (Evidence.TOO_LARGE, Evidence.RUN):
-            return []
-        halves = halves_of_days(request.days)
-        if halves is None:
-            return []
-        self._lessons.refused_days(request.account.id, request.report.name, request.days.count)
-        log.info("%s: asked for in fewer days. %s", request, error, extra=_about(request, error))
-        share = request.rows / request.days.count
-        return [replace(request, days=half, rows=share * half.count) for half in halves]
+    def _known_refusal(self, request: Request) -> GraphApiError | None:
+        """Why a request would be made in vain."""
+        if self._stop.is_set():
+            return AuthError("Not asked for, since the token was refused before.")
+        return self._refused.get(request.account.id) or self._given_up.get(request.key)
 
-    def _missed(self, request: Request, error: GraphApiError) -> Missed:
-        what, now = evidence(error), self._clock.now()
+    def _most_days(self, request: Request) -> int:
+        """How many days to ask for at once, at least one."""
+        most = self._portions.most(request.key, DAYS, request.days.count)
+        if request.key in self._without_runs and not request.direct:
+            most = min(most, _direct_days(request) or most)
+        return max(1, most)
+
+    def _learn(self, collected: Collected) -> None:
+        request = collected.request
+        whole = [part for part in collected.parts if part.within is None]
+        if whole and not (request.key in self._without_runs and request.direct):
+            self._portions.gave(request.key, DAYS, request.days.count)
+        came = tuple(name for name in request.report.fields if name not in collected.withheld)
+        self._lessons.gave(*request.key, came)
+        self._lessons.came(request.key)
+
+    def _smaller(self, request: Request, error: GraphApiError) -> list[Request]:
+        """The same request once more when it may come in smaller parts, of which the next step takes the first; or nothing."""
+        what, key, days = evidence(error), request.key, request.days.count
+        if self._stop.is_set():
+            # Given up and not refused, so it teaches nothing.
+            return []
+        if what is Evidence.RUN and key not in self._without_runs and not request.direct and _direct_days(request):
+            # Reports fail, and pages may come all the same.
+            self._without_runs.add(key)
+        elif days == 1 or what not in OF_SIZE or not self._trouble.may_go_on(key, request.account.id, what):
+            return []
+        else:
+            self._portions.refused(key, DAYS, days, is_sure=is_sure_of_size(error))
+        log.info("%s: asked for in smaller parts. %s", request, error, extra=about(request, error))
+        return [request]
+
+    def _missed(self, request: Request, error: GraphApiError, what: Evidence | None = None) -> Missed:
+        what, now, key = what or evidence(error), self._clock.now(), request.key
         retry_at: datetime | None = None
+        if what in SUSPICIOUS and not self._stop.is_set():
+            # What is left of the report would fail alike.
+            self._given_up.setdefault(key, error)
+        what = Evidence.LATER if what in SUSPICIOUS else what
         if what is Evidence.TOKEN:
             self._stop.set()
         elif what is Evidence.ACCOUNT:
             self._refused.setdefault(request.account.id, error)
         elif what is Evidence.LATER:
-            seconds = error.retry_after
-            retry_at = now + (timedelta(seconds=seconds) if seconds else TRY_AGAIN_AFTER)
+            wait = timedelta(seconds=error.retry_after) if error.retry_after else self._growing_wait(key)
+            retry_at = now + wait
         else:
             retry_at = now + TRY_HARD_AGAIN_AFTER
         return Missed(request, error, what, retry_at)
 
-    def _gather(self, request: Request, *, in_parts: bool = False, again: bool = True) -> list[Part]:
-        """Every part of a request, split by entities or fields where Meta proves that it must be."""
-        if in_parts and request.days.count == 1 and next_level(request) is not None:
-            return self._by_entities(request, None)
-        try:
-            return [self._fetcher.fetch(request)]
-        except GraphApiError as error:
-            what = evidence(error)
-            if what in (Evidence.AGAIN, Evidence.RUN) and again:
-                log.warning("%s: asked for once more. %s", request, error, extra=_about(request, error))
-                return self._gather(request, again=False)
-            if what is Evidence.FIELDS:
-                return self._by_fields(request, error)
-            if what in (Evidence.TOO_LARGE, Evidence.RUN) and request.days.count == 1:
-                return self._by_entities(request, error)
-            raise
-
-    def _by_entities(self, request: Request, error: GraphApiError | None) -> list[Part]:
-        """One day, in two sets of campaigns, ad sets or ads; by fields when it is down to one entity."""
-        if error is not None:
-            self._lessons.refused_days(request.account.id, request.report.name, 1)
-            log.info("%s: asked for in parts. %s", request, error, extra=_about(request, error))
-        halves = halves_of_entities(request.within) if request.within else None
-        if halves is None:
-            level = next_level(request)
-            ids = self._delivering(request, level) if level else ()
-            if level is None or not ids:
-                return self._by_fields(request, error or ReportRunError(f"{request}: cannot be asked for in parts."))
-            halves = halves_of_entities((level, ids))
-            if halves is None:
-                return self._gather(replace(request, within=(level, ids)))
-        return [part for half in halves for part in self._gather(replace(request, within=half))]
-
-    def _delivering(self, request: Request, level: Level) -> tuple[str, ...]:
-        """The entities of a level that have rows, within what a request is about: the cheapest question there is."""
-        days = request.days
-        questions = request.report.model_copy(update={"level": level, "fields": ("impressions",), "breakdowns": ()})
-        parameters = questions.request_parameters(days.since, days.until, within=request.within)
-        rows = list_objects(
-            self._api,
-            f"{request.asked_node}/insights",
-            {**parameters, "limit": str(PAGE_ROWS)},
-            kind="insights_page",
-            account=request.account.id,
-        )
-        return tuple(sorted({str(row[level.id_field]) for row in rows}))
-
-    def _by_fields(self, request: Request, error: GraphApiError) -> list[Part]:
-        """All fields that Meta gives, in as many parts as it takes; the others go into quarantine.
-
-        Raises:
-            GraphApiError: It is not the fields: without any the request is refused, too.
-        """
-        account, report = request.account.id, request.report.name
-        on_trial = [name for name, one in self._lessons.withheld(account, report).items() if one.is_due]
-        if still := [name for name in on_trial if name in request.asked_fields]:
-            for name in still:
-                self._quarantine(request, name, error)
-            raise _FieldQuarantinedError
-        bare = replace(request, fields=())
-        try:
-            self._book.discard([self._fetcher.fetch(bare).purchase])
-        except ThrottleError:
-            raise
-        except GraphApiError:
-            raise error from None
-        spoiled: dict[str, GraphApiError] = {}
-        parts = self._halved_fields(request, error, spoiled)
-        if len(spoiled) == len(request.asked_fields):
-            raise error
-        for name, why in spoiled.items():
-            self._quarantine(request, name, why)
-        if spoiled and request.within is not None:
-            # The other entities' parts must hold the same fields, so the day begins anew without the ones that spoil it.
-            self._book.discard(part.purchase for part in parts)
-            raise _FieldQuarantinedError
-        return parts
-
-    def _halved_fields(self, request: Request, error: GraphApiError, spoiled: dict[str, GraphApiError]) -> list[Part]:
-        halves = halves_of_fields(request.asked_fields)
-        if halves is None:
-            spoiled[request.asked_fields[0]] = error
-            return []
-        parts: list[Part] = []
-        for half in halves:
-            smaller = replace(request, fields=half)
-            try:
-                parts.append(self._fetcher.fetch(smaller))
-            except GraphApiError as refusal:
-                if evidence(refusal) not in (Evidence.FIELDS, Evidence.TOO_LARGE, Evidence.RUN):
-                    raise
-                parts += self._halved_fields(smaller, refusal, spoiled)
-        return parts
-
-    def _quarantine(self, request: Request, name: str, error: GraphApiError) -> None:
-        self._lessons.quarantine(request.account.id, request.report.name, name, str(error))
-        log.warning(
-            "%s: the field %s is left out, since Meta does not give the report with it. %s",
-            request,
-            name,
-            error,
-            extra=_about(request, error),
-        )
+    def _growing_wait(self, key: Key) -> timedelta:
+        """How long to leave a report alone: longer with each collection that could not get it."""
+        if self._stop.is_set():
+            return TRY_AGAIN_AFTER
+        with self._failing:
+            if key not in self._failures:
+                self._failures[key] = self._lessons.failed(key)
+            return min(TRY_AGAIN_AFTER * int(2 ** min(self._failures[key] - 1, 10)), TRY_HARD_AGAIN_AFTER)
 
     def _without_quarantined(self, request: Request) -> Request:
-        held = self._lessons.withheld(request.account.id, request.report.name)
-        left_out = {name for name, one in held.items() if not one.is_due}
+        # What the account withholds, a campaign of it withholds, too; the other way round nothing is known.
+        held = [self._lessons.withheld(*key) for key in (Key(request.account.id, request.report.name), request.key)]
+        left_out = {name for each in held for name, one in each.items() if not one.is_due}
         if not left_out:
             return request
         return replace(request, fields=tuple(name for name in request.asked_fields if name not in left_out))
@@ -394,22 +337,16 @@ class Collector:
         account, level = question
         parameters = {"fields": "id", "limit": "1", "summary": "true", "effective_status": '["ACTIVE"]'}
         try:
-            answer = self._api.get(
-                f"{account.node}/{level.value}s", parameters, kind="size", read=read_object, account=account.id
-            )
+            with log_context(account=account.id):
+                answer = self._api.get(
+                    f"{account.node}/{level.value}s", parameters, kind="size", read=read_object, account=account.id
+                )
         except GraphApiError as error:
-            log.info("%s: the number of its %ss is not known. %s", account.node, level.value, error)
+            about = {"account": account.id, "fbtrace_id": error.fbtrace_id}
+            log.info("%s: the number of its %ss is not known. %s", account.node, level.value, error, extra=about)
             return None
         total = (answer.get("summary") or {}).get("total_count")
         return int(total) if total is not None else None
-
-    def _pause(self, seconds: float) -> None:
-        """Wait for a report, but no longer than somebody waits for this collector; others call meanwhile."""
-        self._permits.release()
-        try:
-            self._sleep(seconds)
-        finally:
-            self._permits.acquire()
 
     def _sleep(self, seconds: float) -> None:
         while seconds > 0:
@@ -434,10 +371,6 @@ def _next(
     return event
 
 
-class _FieldQuarantinedError(Exception):
-    """A field was found to spoil a report; it is asked for anew without it."""
-
-
-def _about(request: Request, error: GraphApiError) -> dict[str, str | None]:
-    """What a log line says beside its text."""
-    return {"account": request.account.id, "report": request.report.name, "fbtrace_id": error.fbtrace_id}
+def _direct_days(request: Request) -> int:
+    """How many days of a report fit on one page, as far as is known; 0 when not even one does."""
+    return direct_days(request.report, request.rate)

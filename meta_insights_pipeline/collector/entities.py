@@ -153,6 +153,7 @@ class _Refresh:
         self._by_id: dict[EntityKind, set[str]] = {}
         self._missing: list[MissingEntity] = []
         self._refused_creatives: set[str] = set()
+        self._about = {"account": account.id}
 
     def done(self) -> Refreshed:
         """What it came to, everything being read."""
@@ -394,7 +395,7 @@ class _Refresh:
         if not wanted:
             return
         self._reading = kind
-        log.info("%s: %d %s are read by id", self._account.node, len(wanted), kind.value)
+        log.info("%s: %d %s are read by id", self._account.node, len(wanted), kind.value, extra=self._about)
         self._by_id.setdefault(kind, set()).update(wanted)
         answers = self._ask_by_id(wanted, kind.request_fields(creatives=True))
         # Of an ad, the creative may be what is refused.
@@ -470,7 +471,7 @@ class _Refresh:
             self._take(EntityKind.CREATIVES, answer, recovered)
 
     def _miss(self, kind: EntityKind, entity_id: str | None, reason: str) -> None:
-        log.warning("%s: %s %s: %s", self._account.node, kind.noun, entity_id or "?", reason)
+        log.warning("%s: %s %s: %s", self._account.node, kind.noun, entity_id or "?", reason, extra=self._about)
         self._missing.append(MissingEntity(kind, entity_id, reason))
 
 

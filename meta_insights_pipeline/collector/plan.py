@@ -6,7 +6,6 @@ refused before is not asked for in that size again.
 """
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,8 @@ from meta_insights_pipeline.catalog.limits import is_async_only
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
-from meta_insights_pipeline.collector.lessons import FIRST_POLLS, Size
+from meta_insights_pipeline.collector.lessons import FIRST_POLLS, Size, Split
+from meta_insights_pipeline.collector.portions import Key
 
 PAGE_ROWS = 500
 # Once a report is ready, reading its pages one after the other is what takes time. Up to thirty pages are read so, since each
@@ -26,6 +26,7 @@ PART_ROWS = 20 * PAGE_ROWS
 # Longer than this, an account whose size is not known is asked for the number of its entities first, a call a level. A shorter
 # range of an account of unknown size is asked for directly: most fit on one page, and a second page tells the others.
 UNSEEN_DAYS = 7
+_ANY_DAYS = 10_000
 
 RowsADay = Mapping[tuple[str, str], float]
 """Rows a day to expect, by account id and report name."""
@@ -60,6 +61,16 @@ class Request:
         if self.fields is not None:
             parts.append(f"{len(self.fields)} of its fields")
         return ", ".join(parts)
+
+    @property
+    def key(self) -> Key:
+        """What is learned from it is learned of this: what one campaign refuses says nothing of its account."""
+        return Key(self.node or self.account.id, self.report.name)
+
+    @property
+    def rate(self) -> float:
+        """Rows a day to expect; not a number when nothing is known."""
+        return self.rows / self.days.count
 
     @property
     def asked_node(self) -> str:
@@ -125,10 +136,10 @@ def plan(
             continue
         for report in wanted:
             rate = 1.0 if report.level is Level.ACCOUNT else expected.get((account.id, report.name), math.nan)
-            size = (sizes or {}).get((account.id, report.name))
-            most = min(_days_a_part(rate, mine), size.days if size else mine.count)
+            size = (sizes or {}).get((account.id, report.name), Size())
+            most = min(_days_a_part(rate, mine), size.days or mine.count)
             requests += [
-                Request(account, report, part, _is_direct(report, rate, part), rate * part.count)
+                Request(account, report, part, is_direct(report, rate, part, size), rate * part.count)
                 for part in mine.parts(most)
             ]
     return largest_first(requests)
@@ -139,39 +150,52 @@ def largest_first(requests: Iterable[Request]) -> list[Request]:
     return sorted(requests, key=lambda one: (-one.report.level.depth, -_known(one.rows)))
 
 
-def estimate(requests: Sequence[Request], polls_a_report: float = FIRST_POLLS) -> dict[str, int]:
+def estimate(
+    requests: Sequence[Request],
+    polls_a_report: float = FIRST_POLLS,
+    sizes: Mapping[tuple[str, str], Size] | None = None,
+) -> dict[str, int]:
     """The calls that requests will cost, by kind as the receipt counts them.
 
     Args:
         requests: The plan.
-        polls_a_report: How often a report's status has to be asked for.
+        polls_a_report: How often a report's status has to be asked for, where that is not known of the account.
+        sizes: What Meta gave at once before, by account id and report name.
     """
-    calls: Counter[str] = Counter()
-    reports = 0
+    calls = dict.fromkeys(("insights_page", "report_submit", "report_poll", "report_page"), 0.0)
     for request in requests:
-        pages = max(1, math.ceil(_known(request.rows) / PAGE_ROWS))
-        if request.direct:
-            calls["insights_page"] += 1
-        else:
-            reports += 1
-            calls["report_page"] += pages
-    if reports:
-        calls["report_submit"] = reports
-        calls["report_poll"] = round(reports * polls_a_report)
-    return {kind: count for kind, count in calls.items() if count}
+        size = (sizes or {}).get(request.key, Size())
+        pages = max(1, math.ceil(_known(request.rows) / (size.page_rows or PAGE_ROWS)))
+        cost = Split(0, pages, 0, 0) if request.direct else Split(0, 0, 1, pages)
+        if size.by_entity and size.split is not None:
+            cost = size.split
+        calls["insights_page"] += cost.lists + cost.direct
+        calls["report_submit"] += cost.reports
+        calls["report_poll"] += cost.reports * (polls_a_report if size.polls is None else size.polls)
+        calls["report_page"] += cost.pages
+    return {kind: round(count) for kind, count in calls.items() if round(count)}
+
+
+def is_direct(report: Report, rate: float, days: DayRange, size: Size | None = None) -> bool:
+    """Whether days of a report should fit on one page, and can be asked for directly."""
+    most = direct_days(report, rate)
+    if size is not None and size.direct_days is not None:
+        most = min(most, size.direct_days)
+    return days.count <= most
+
+
+def direct_days(report: Report, rate: float) -> int:
+    """How many days of a report should fit on one page at so many rows a day; 0 when not even one does."""
+    if is_async_only(report):
+        return 0
+    if math.isnan(rate):
+        return UNSEEN_DAYS
+    # A tenth in hand, since today's account may have grown since its rows were counted.
+    return min(int(PAGE_ROWS / 1.1 / rate), _ANY_DAYS) if rate > 0 else _ANY_DAYS
 
 
 def _known(rows: float) -> float:
     return 0.0 if math.isnan(rows) else rows
-
-
-def _is_direct(report: Report, rate: float, days: DayRange) -> bool:
-    if is_async_only(report):
-        return False
-    if math.isnan(rate):
-        return days.count <= UNSEEN_DAYS
-    # A tenth in hand, since today's account may have grown since its rows were counted.
-    return rate * days.count * 1.1 <= PAGE_ROWS
 
 
 def _days_a_part(rate: float, days: DayRange) -> int:

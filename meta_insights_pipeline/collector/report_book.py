@@ -18,8 +18,9 @@ from meta_insights_pipeline.state import State
 
 # Meta keeps a report for 30 days ("Insights API Limits and Best Practices"); a day in hand.
 REPORT_LIVES = timedelta(days=29)
-# A report of days that Meta still restates is out of date long before it is gone.
-FRESH_REPORT = timedelta(hours=24)
+# A day that was not over when a report was asked for is not whole in it. For this long the schedule, which asks for today and
+# yesterday, reads that day again; after it nobody would, so such a report is asked for anew.
+UNFINISHED_REPORT = timedelta(hours=24)
 # Meta recomputes insights about every quarter of an hour.
 FRESH_ANSWER = timedelta(minutes=15)
 
@@ -38,8 +39,9 @@ class Purchase:
 
     id: int
     asynchronous: bool
-    final: bool
-    """Whether Meta no longer changed the days when it was asked."""
+    ended: bool
+    """Whether all its days were over when it was asked. Meta may still restate them, but the numbers are those of the account's
+    whole days, as if the sync that asked had stored them then; newer ones go before them."""
     asked_at: datetime
     """When (UTC) it was asked; the numbers are as of then."""
     run_id: str | None = None
@@ -50,11 +52,11 @@ class Purchase:
     complete: bool = False
 
     def is_usable(self, now: datetime) -> bool:
-        """Whether going on with it gives numbers that are as good as new ones."""
+        """Whether it can be gone on with, and gives what a sync that was not stopped would have stored."""
         age = now - self.asked_at
         if not self.asynchronous:
             return age < FRESH_ANSWER
-        return age < (REPORT_LIVES if self.final else FRESH_REPORT)
+        return age < (REPORT_LIVES if self.ended else UNFINISHED_REPORT)
 
 
 def identity(base_url: str, version: str, node: str, parameters: Mapping[str, str]) -> str:
@@ -85,7 +87,7 @@ class ReportBook:
         self._is_alive = is_alive
         state.ensure(_DDL)
 
-    def claim(self, key: str, *, asynchronous: bool, final: bool) -> Purchase:
+    def claim(self, key: str, *, asynchronous: bool, ended: bool) -> Purchase:
         """Go on with the newest usable purchase that nobody else works on, or begin a new one."""
         now = self._clock.now()
         with self._state.transaction() as connection:
@@ -103,10 +105,10 @@ class ReportBook:
             cursor = connection.execute(
                 "INSERT INTO purchases (identity, asynchronous, final, asked_at, pages, complete, owner) "
                 "VALUES (?, ?, ?, ?, 0, 0, ?)",
-                (key, asynchronous, final, now.timestamp(), self._owner),
+                (key, asynchronous, ended, now.timestamp(), self._owner),
             )
             assert cursor.lastrowid is not None
-            return Purchase(cursor.lastrowid, asynchronous, final, now)
+            return Purchase(cursor.lastrowid, asynchronous, ended, now)
 
     def submitted(self, purchase: Purchase, run_id: str) -> None:
         """Note the id that Meta gave a report, before anything else can go wrong."""
@@ -177,11 +179,11 @@ class ReportBook:
 
 
 def _purchase(row: "sqlite3.Row | tuple[object, ...]") -> Purchase:
-    number, asynchronous, final, asked_at, run_id, pages, after, complete = tuple(row)[:8]
+    number, asynchronous, ended, asked_at, run_id, pages, after, complete = tuple(row)[:8]
     return Purchase(
         id=int(str(number)),
         asynchronous=bool(asynchronous),
-        final=bool(final),
+        ended=bool(ended),
         asked_at=datetime.fromtimestamp(float(str(asked_at)), UTC),
         run_id=None if run_id is None else str(run_id),
         pages=int(str(pages)),

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.reports import Report, builtin_reports
-from meta_insights_pipeline.collector.accounts import NoAccountError
 from meta_insights_pipeline.collector.days import DayRange, refresh_range
 from meta_insights_pipeline.defs.marts import mart_events
 from meta_insights_pipeline.defs.metadata import (
@@ -26,12 +25,10 @@ from meta_insights_pipeline.defs.metadata import (
 from meta_insights_pipeline.defs.partitions import account_days
 from meta_insights_pipeline.defs.resources import InsightsSync
 from meta_insights_pipeline.defs.trust_checks import trust_checks, trust_result
-from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import FAILED
-from meta_insights_pipeline.settings import SettingsError
-from meta_insights_pipeline.sync import NothingToCollectError, SyncOutcome, SyncRequest
-from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline.sync import COMES_TO_NOTHING, SyncOutcome, SyncRequest
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
+from meta_insights_pipeline.warehouse.freshness import STALE_AFTER
 from meta_insights_pipeline.warehouse.inspection import CHECKS, LEVEL_CHECKS
 from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE, Table, actions_table, entity_table, fact_table
 
@@ -44,6 +41,10 @@ INSIGHTS_CHECKS = {
     VERSION_CHECK: "Meta answered with the version of the API that was asked for, and announced no end of it.",
     COMPLETE_CHECK: "Every account has everything that was asked for of these days; what it lacks is collected later.",
 }
+
+
+# The checks are made by syncs; this tells when there are none. It goes by the last sync that left no gap, whichever its days.
+_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=STALE_AFTER, fail_window=4 * STALE_AFTER)
 
 
 class SyncConfig(dg.Config):
@@ -64,6 +65,7 @@ def _spec(
     *,
     deps: Iterable[str] = (),
     partitions: dg.PartitionsDefinition[str] | None = None,
+    freshness: dg.FreshnessPolicy | None = None,
 ) -> dg.AssetSpec:
     return dg.AssetSpec(
         table.name,
@@ -75,17 +77,18 @@ def _spec(
         metadata={"dagster/column_schema": column_schema(table), "dagster/table_name": f"main.{table.name}"},
         deps=list(deps),
         partitions_def=partitions,
+        freshness_policy=freshness,
         skippable=True,
     )
 
 
 def insights_specs() -> list[dg.AssetSpec]:
     """Every table that holds insights; partitioned by the day of the account."""
-    levels = [
-        _spec(fact_table(report), {"level": report.level.value}, partitions=account_days())
-        for report in builtin_reports()
+    names = [(fact_table(report), report.level.value) for report in builtin_reports()]
+    return [
+        _spec(table, {"level": level}, partitions=account_days(), freshness=_FRESHNESS)
+        for table, level in [*names, (actions_table(), "all")]
     ]
-    return [*levels, _spec(actions_table(), {"level": "all"}, partitions=account_days())]
 
 
 def entity_specs() -> list[dg.AssetSpec]:
@@ -233,5 +236,5 @@ def _run(insights_sync: InsightsSync, request: SyncRequest) -> SyncOutcome:
     """Run the sync; what a person can mend becomes one sentence instead of a stack trace."""
     try:
         return insights_sync.run(request)
-    except (SettingsError, NoAccountError, NothingToCollectError, WarehouseError, GraphApiError) as error:
+    except COMES_TO_NOTHING as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -14,7 +14,7 @@ from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.sync import SyncOutcome
 from meta_insights_pipeline.warehouse.drift import NEW_FOR, Drift
-from meta_insights_pipeline.warehouse.freshness import STALE_AFTER, Freshness
+from meta_insights_pipeline.warehouse.freshness import STALE_AFTER, VANISHED_FOR, Freshness
 from meta_insights_pipeline.warehouse.reconciliation import WATCHED_FOR, LedgerFinding, LedgerLine, Status
 from meta_insights_pipeline.warehouse.row_counts import FACTOR, LEAST_DIFFERENCE, USUAL_DAYS, RowCounts
 from meta_insights_pipeline.warehouse.schema import ACTIONS_TABLE
@@ -45,7 +45,10 @@ def trust_checks(table: str) -> dict[str, str]:
     if level is None:
         return {}
     checks = {
-        FRESH_CHECK: f"The newest day of every account was read in the last {_HOURS} hours, by the account's own clock.",
+        FRESH_CHECK: (
+            f"The newest day of every account was read in the last {_HOURS} hours, by the account's own clock; also of accounts "
+            f"that were read in the last {VANISHED_FOR.days} days and are no longer found."
+        ),
         ROWS_CHECK: (
             f"No day that is over has {FACTOR} times, or a {_ordinal(FACTOR)} of, the account's usual rows: the median of "
             f"{USUAL_DAYS} days before. A difference of {LEAST_DIFFERENCE} rows is never unusual, unless an account that had "

@@ -344,8 +344,8 @@ class GraphApi:
             error.retry_after = max(known, error.retry_after or 0.0) or FIRST_HOLD
 
     def log_refusal(self, error: GraphApiError, account: str | None) -> None:
-        """Leave a trace of a call that is not made again."""
-        level = logging.ERROR if is_abuse_signal(error) else logging.INFO
+        """Leave a trace of a call that is not made again; whoever asked tells what follows from it."""
+        level = logging.ERROR if is_abuse_signal(error) else logging.DEBUG
         log.log(level, "%s", error, extra=_about(error, account))
 
     def value(self, call: str, answer: Answer, read: Callable[[bytes], T], account: str | None) -> T:
@@ -360,6 +360,8 @@ class GraphApi:
         Raises:
             GraphApiError: It is no usable answer.
         """
+        about = {"fbtrace_id": answer.headers.get("x-fb-trace-id"), "account": account}
+        log.debug("%s: HTTP %d", call, answer.status, extra=about)
         usage = [reading.percent for reading in read_usage(answer.headers) if reading.percent is not None]
         self.meter.used(max(usage, default=None))
         self._check_version(answer.headers, account)

@@ -9,11 +9,13 @@ from typing import Any
 import orjson
 
 from meta_insights_pipeline.graph_api.client import GraphApi, InvalidAnswerError, read_object
-from meta_insights_pipeline.graph_api.errors import PagingError, TooMuchDataError
+from meta_insights_pipeline.graph_api.errors import PagingError, TooMuchDataError, TransientError, TransportError
 
 MAX_PAGES = 100_000
 _USUAL_LIMIT = "25"
 _GROW_AFTER = 8
+# What Meta gives when nobody names a limit: if that is too much, too, it is not the size.
+_SMALL_PAGE = 25
 _HEAD = re.compile(rb'\s*\{\s*"data"\s*:\s*(?=\[)')
 _PAIRS = ((b"[", b"]"), (b"{", b"}"))
 
@@ -116,6 +118,7 @@ def follow_pages(
     kind: str,
     account: str | None = None,
     after: str | None = None,
+    size: "PageSize | None" = None,
 ) -> Iterator[Page]:
     """Every page of a list, in order.
 
@@ -130,13 +133,14 @@ def follow_pages(
         kind: What the calls are for, in the counts.
         account: Whose budget the calls are charged to.
         after: The cursor to go on behind; None begins with the first page.
+        size: How many rows to ask for at once, in place of the `limit` of the parameters; learns what Meta gives.
 
     Raises:
         PagingError: A cursor that was there already returns with rows, or there are more than `MAX_PAGES` pages.
         GraphApiError: A page could not be read.
     """
     seen: set[str] = set() if after is None else {after}
-    size = _PageSize(int(parameters.get("limit", _USUAL_LIMIT)))
+    size = size or PageSize(int(parameters.get("limit", _USUAL_LIMIT)))
     stands = False
     for _ in range(MAX_PAGES):
         page = _read(api, path, {**parameters, **({"after": after} if after else {})}, size, kind, account)
@@ -157,34 +161,71 @@ def follow_pages(
 
 
 @dataclass
-class _PageSize:
-    """How many rows to ask for at once: what is wanted, and what Meta gives just now."""
+class PageSize:
+    """How many rows to ask for at once: what is wanted, what Meta gives just now, and what was found out about it."""
 
     wanted: int
     now: int = 0
+    """What to ask for next; begins with what is wanted unless given."""
+    grows: bool = True
+    """Go back towards what is wanted after some pages; not when somebody remembers the size from list to list."""
+    after_trouble: bool = False
+    """Ask for less after trouble of Meta's own, too, which may be a word for too much."""
     given: int = 0
-    """Pages that came since the size last changed."""
+    """The size of the last page that came, unless it was refused since."""
+    refused: int | None = None
+    """The smallest size that was refused."""
+    is_sure: bool = False
+    """Whether Meta itself said that it was too much, or was in trouble with a larger page after a smaller one had come."""
+    _pages: int = 0
+    """That came since the size last changed."""
+    _is_climbing: bool = False
 
     def __post_init__(self) -> None:
-        self.now = self.wanted
+        self.now = self.now or self.wanted
 
     def halve(self) -> bool:
-        """Ask for less; False when that is not possible."""
+        """Ask for less, since Meta says that it is too much; False when that is not possible."""
         if self.now == 1:
             return False
-        self.now //= 2
-        self.given = 0
+        self._refuse(self.now // 2)
+        self.is_sure = True
         return True
 
-    def grow(self) -> None:
-        """Go back towards what is wanted, but not so soon that every other page is refused."""
-        self.given += 1
-        if self.given == _GROW_AFTER:
-            self.now, self.given = min(self.wanted, self.now * 2), 0
+    def shrink(self) -> bool:
+        """Ask for less after trouble, since it may be too much; False when that was tried, or cannot help."""
+        if not self.after_trouble:
+            return False
+        if self._is_climbing and 0 < self.given < self.now:
+            # Smaller pages came, this one did not: so it is the size.
+            self.is_sure = True
+            self._refuse(self.given)
+            return True
+        if self._is_climbing or self.now <= _SMALL_PAGE:
+            return False
+        self._refuse(_SMALL_PAGE)
+        self._is_climbing = True
+        return True
+
+    def _refuse(self, smaller: int) -> None:
+        self.refused = min(self.refused or self.now, self.now)
+        self._is_climbing = False
+        self.now, self.given, self._pages = smaller, 0, 0
+
+    def came(self) -> None:
+        """A page came: go back towards what is wanted, but not so soon that every other page is refused."""
+        self.given = self.now
+        self._pages += 1
+        larger = min(self.wanted, self.now * 2)
+        if self._is_climbing:
+            if self.refused is None or larger < self.refused:
+                self.now = larger
+        elif self.grows and self._pages >= _GROW_AFTER:
+            self.now, self._pages = larger, 0
 
 
 def _read(
-    api: GraphApi, path: str, parameters: Mapping[str, str], size: _PageSize, kind: str, account: str | None
+    api: GraphApi, path: str, parameters: Mapping[str, str], size: PageSize, kind: str, account: str | None
 ) -> Page:
     while True:
         asked = {**parameters, "limit": str(size.now)} if "limit" in parameters else parameters
@@ -194,7 +235,12 @@ def _read(
             if "limit" not in parameters or not size.halve():
                 raise
             continue
-        size.grow()
+        except (TransientError, TransportError) as error:
+            # Where Meta names a time, it speaks of time and not of size.
+            if "limit" not in parameters or error.retry_after is not None or not size.shrink():
+                raise
+            continue
+        size.came()
         return page
 
 

@@ -29,9 +29,17 @@ class PollPolicy:
     """How often to ask for a run's status, and when to give it up; all in seconds."""
 
     first: float = 0.2
-    longest: float = 30.0
+    """Before the first question, when it is not known how long such runs take."""
+    second: float = 30.0
+    """Before the second one, when the first brought no progress: each question is a call, and a run takes up to an hour."""
+    longest: float = 120.0
     stalled: float = 900.0
     """Without any progress for so long, the run counts as hung."""
+
+    @property
+    def longest_guess(self) -> float:
+        """The longest first wait, however long runs took before: a run may fail at once."""
+        return self.stalled / 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,23 @@ class RunStatus:
     def has_failed(self) -> bool:
         """The run will give no rows."""
         return self.status in ("Job Failed", "Job Skipped")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the run took, in Meta's own words; None when it does not say."""
+        began, ended = self.raw.get("time_ref"), self.raw.get("time_completed")
+        is_told = isinstance(began, int) and isinstance(ended, int) and 0 < began <= ended
+        return float(ended - began) if is_told else None  # type: ignore[operator]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that can be read."""
+
+    asked: int
+    """How often its status was asked for."""
+    seconds: float
+    """How long it took, as far as can be told."""
 
 
 def submit(api: GraphApi, node: str, parameters: Mapping[str, str], *, account: str | None = None) -> str:
@@ -92,10 +117,11 @@ def wait_until_ready(
     policy: PollPolicy | None = None,
     *,
     account: str | None = None,
-    young: bool = True,
+    began: float | None = None,
+    expected: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
-) -> int:
+) -> Ready:
     """Ask for a run's status until it is completed at 100 percent.
 
     Args:
@@ -103,53 +129,71 @@ def wait_until_ready(
         run_id: The run.
         policy: How often to ask.
         account: Whose budget the calls are charged to.
-        young: Whether it was submitted just now, so that an unknown id may only be too new.
+        began: When it was submitted, by the same clock; just now when left out.
+        expected: Seconds that such runs took before; None when that is not known.
         sleep: Waits.
         clock: Seconds that move as `sleep` waits.
-
-    Returns:
-        How often it was asked.
 
     Raises:
         GraphApiError: The run failed, in the class of the error that Meta gives for it; ReportRunError when that error would
             pass or there is none, or the run was skipped; ReportHungError when it makes no progress.
     """
     policy = policy or PollPolicy()
-    began = moved = clock()
+    moved = clock()
+    began = moved if began is None else min(began, moved)
     percent = -1
-    wait = policy.first
+    wait = first_wait(moved - began, expected, policy)
     for asked in itertools.count(1):
         sleep(wait)
-        status = _status(api, run_id, account, young=young and clock() - began < _BIRTH_SECONDS)
+        # An id that is not known may only be too new.
+        status = _status(api, run_id, account, young=clock() - began < _BIRTH_SECONDS)
+        has_moved = False
         if status is not None:
             if status.is_ready:
-                return asked
+                elapsed = clock() - began
+                return Ready(asked, elapsed if status.seconds is None else min(elapsed, status.seconds))
             if status.has_failed:
                 raise _failure(api, run_id, status)
-            if status.percent != percent:
+            if has_moved := status.percent != percent:
                 percent, moved = status.percent, clock()
         if clock() - moved > policy.stalled:
             raise ReportHungError(
                 f"Report run {run_id} made no progress for {policy.stalled:.0f} s "
                 f"(last at {max(percent, 0)} %, {status.status if status else 'unknown'})."
             )
-        wait = next_wait(clock() - began, percent, wait, policy)
+        wait = next_wait(clock() - began, percent, wait, policy, moved=has_moved)
     raise AssertionError("counting never ends")
 
 
-def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy) -> float:
+def first_wait(elapsed: float, expected: float | None, policy: PollPolicy) -> float:
+    """How long to wait before the first question.
+
+    Args:
+        elapsed: Seconds since the run was submitted.
+        expected: Seconds that such runs took before; None when that is not known.
+        policy: Bounds.
+    """
+    return min(max((expected or 0.0) - elapsed, policy.first), policy.longest_guess)
+
+
+def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy, *, moved: bool = True) -> float:
     """How long to wait before the next question: until the run should be done, judged by its own progress.
 
     Args:
         elapsed: Seconds since the run was submitted.
-        percent: Its progress; below 1 nothing can be judged and the wait doubles.
+        percent: Its progress; below 1 nothing can be judged.
         last_wait: The wait before.
         policy: Bounds.
+        moved: Whether there was any progress since the question before; without, the wait doubles.
     """
-    doubled = max(2 * last_wait, policy.first)
-    # Past 100 percent, or at the very beginning, progress says nothing about the end.
-    predicted = elapsed * (100 - percent) / percent + policy.first if 1 <= percent < 100 else doubled
-    return min(max(predicted, policy.first), policy.longest)
+    if percent < 1:
+        wait = max(2 * last_wait, policy.second)
+    elif moved:
+        # At 100 percent it should be done at once.
+        wait = elapsed * max(100 - percent, 0) / percent + policy.first
+    else:
+        wait = 2 * last_wait
+    return min(max(wait, policy.first), policy.longest)
 
 
 def _status(api: GraphApi, run_id: str, account: str | None, *, young: bool) -> RunStatus | None:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ from meta_insights_pipeline.read_api.compression import CompressionMiddleware
 from meta_insights_pipeline.read_api.head_requests import HeadMiddleware
 from meta_insights_pipeline.read_api.health import health_router
 from meta_insights_pipeline.read_api.http_headers import HeadersMiddleware
+from meta_insights_pipeline.read_api.known_parameters import only_known_parameters
 from meta_insights_pipeline.read_api.local_days import LocalDays
 from meta_insights_pipeline.read_api.metrics import Metrics, metrics_router
 from meta_insights_pipeline.read_api.problems import AnswerAnywayMiddleware, install_problems, problem
@@ -39,6 +41,8 @@ from meta_insights_pipeline.settings import Settings
 from meta_insights_pipeline.warehouse import reading
 from meta_insights_pipeline.warehouse.reading.deadlines import QueryTimeoutError
 from meta_insights_pipeline.warehouse.reading.snapshots import QueryTooLargeError, Snapshot, Snapshots
+
+log = logging.getLogger(__name__)
 
 _BUSY_SECONDS = "5"
 _DESCRIPTION = """\
@@ -85,8 +89,10 @@ def create_app(
         # No question is about an older one any more.
         cache.clear()
         # Before anybody asks; what cannot be read is told to whoever asks.
-        with suppress(duckdb.Error, QueryTimeoutError, QueryTooLargeError):
+        try:
             REFERENCES.of(snapshot)
+        except (duckdb.Error, QueryTimeoutError, QueryTooLargeError) as error:
+            log.error("What was published last cannot be answered from: %s", str(error).partition("\n")[0])
         if metrics is not None:
             metrics.note_snapshot(snapshot.published_at)
 
@@ -143,7 +149,7 @@ def create_app(
     install_request_log(app, metrics)
     install_problems(app)
     for router in (*routers, sync_router, *([metrics_router(metrics)] if metrics else [])):
-        app.include_router(router, dependencies=[Depends(note_principal)])
+        app.include_router(router, dependencies=[Depends(note_principal), Depends(only_known_parameters)])
     app.include_router(health_router(timedelta(hours=settings.api_oldest_hours), clock.now))
     app.include_router(docs_page.router)
     return app

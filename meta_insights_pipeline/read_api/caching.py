@@ -95,8 +95,8 @@ class CachingMiddleware:
         if question is None:
             await self._app(scope, receive, _Recorder(self, scope, headers, send))
             return
-        tag, route = self.tag(question), self._routes.get(_kind(question.path))
-        if route is not None and tag in _tags(headers):
+        tags, route = _tags(headers), self._routes.get(_kind(question.path))
+        if tags and route is not None and (tag := self.tag(question)) in tags:
             # Nobody has a tag but from the answer to the same question, so that nothing needs to be found out.
             known = Answer(tag, route, _headers_of(tag), b"")
             await self._answer_from_memory(scope, headers, principal, known, receive, send)

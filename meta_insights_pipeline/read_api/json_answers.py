@@ -20,6 +20,6 @@ def json_answer(content: dict[str, Any]) -> Response:
 def about(period: Period, as_of: datetime | None) -> dict[str, Any]:
     """What an answer says of its days and its moment."""
     return {
-        "period": {"date_from": period.since, "date_to": period.until, "days": period.days},
+        "period": {"date_from": period.first, "date_to": period.until, "days": period.days},
         "as_of": as_of,
     }

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from urllib.parse import parse_qsl
 
-from meta_insights_pipeline.warehouse.reading.period import newest_today
+from meta_insights_pipeline.warehouse.reading.period import today_in
 from meta_insights_pipeline.warehouse.reading.reference import ReferenceBook
 
 # No time zone is off UTC by anything but quarters of an hour, so that days begin at these alone.
@@ -46,7 +46,7 @@ class LocalDays:
             # One after the other: of two accounts it may be the same two days and the other way round.
             zones = sorted(zone for zone in reference.zones(accounts) if zone is not None)
             # The day of UTC stands in for zones that are not known.
-            self._known[key] = (now.date(), *(newest_today([zone], now) for zone in zones))
+            self._known[key] = (now.date(), *(today_in([zone], now).newest for zone in zones))
             while len(self._known) > _MOST:
                 self._known.popitem(last=False)
         return self._known[key]

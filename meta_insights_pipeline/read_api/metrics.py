@@ -75,17 +75,17 @@ class Metrics:
 
 def metrics_router(metrics: Metrics) -> APIRouter:
     """The route /metrics."""
-    router = APIRouter(tags=["operation"], responses=problem_responses(401, 403, 429, 503))
+    router = APIRouter(tags=["operation"], responses=problem_responses(401, 403, 422, 429, 503))
 
     @router.get(
         "/metrics",
-        dependencies=[Depends(require(Role.VIEWER))],
+        dependencies=[Depends(require(Role.ADMIN))],
         response_class=Response,
         summary="Prometheus metrics",
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     def read_metrics() -> Response:
-        """Counts and times of requests by route, method and status; there when META_INSIGHTS_API_METRICS is true."""
+        """Counts and times of requests by route, method and status, for the role admin; with META_INSIGHTS_API_METRICS alone."""
         return Response(metrics.as_text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router

@@ -4,7 +4,6 @@ What is wrong with one is told as a 422 whose sentence says what would be right,
 that wait for nothing, since getting a thread for each would take longer than all of them.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -19,8 +18,8 @@ from meta_insights_pipeline.warehouse.reading.period import (
     DEFAULT_DAYS,
     MAX_DAYS,
     Period,
+    Today,
     last_days,
-    newest_today,
 )
 
 FIRST_DAY = date(2000, 1, 1)
@@ -52,20 +51,19 @@ class AskedPeriod:
         """Whether no days were named."""
         return self.days is None and self.date_from is None
 
-    def resolve(self, zones: Iterable[str | None], now: datetime) -> Period:
+    def resolve(self, today: Today) -> Period:
         """The account days that are meant.
 
         Args:
-            zones: Time zones of the accounts; a number of days ends with the newest day that it is in one of them.
-            now: The moment, aware.
+            today: By the clocks of the accounts; a number of days ends with each account's own.
         """
         if self.date_from is not None and self.date_to is not None:
             return Period(self.date_from, self.date_to)
-        return last_days(self.days or DEFAULT_DAYS, newest_today(zones, now))
+        return last_days(self.days or DEFAULT_DAYS, today)
 
-    def resolve_open(self, zones: Iterable[str | None], now: datetime) -> Period:
+    def resolve_open(self, today: Today) -> Period:
         """The same, but all days until the newest when none were named."""
-        return Period(FIRST_DAY, newest_today(zones, now)) if self.is_open else self.resolve(zones, now)
+        return Period(FIRST_DAY, today.newest) if self.is_open else self.resolve(today)
 
 
 async def asked_period(
@@ -74,8 +72,8 @@ async def asked_period(
         Query(
             ge=1,
             le=MAX_DAYS,
-            description="So many days, today the last, by the clock of the ad account; of several accounts by the clock of the "
-            f"one whose day is the newest. {DEFAULT_DAYS} when no days are named.",
+            description="So many days, today the last, by the clock of each ad account: where it is another day elsewhere, their "
+            f"days differ. {DEFAULT_DAYS} when no days are named.",
             examples=[7],
         ),
     ] = None,
@@ -195,6 +193,7 @@ Cursor = Annotated[
     Query(
         max_length=2_000,
         description="Where the page before ended: its `next_cursor`, with the other parameters as they were.",
+        examples=["WyJzeW5jcyIsIjEwIl0"],
     ),
 ]
 
@@ -226,6 +225,7 @@ async def answer_format(
             alias="format",
             description="The form of the answer. When it is not named, `Accept` decides, and JSON is the default. All but JSON "
             "hold one table of the answer.",
+            examples=["csv"],
         ),
     ] = None,
     accept: Annotated[str | None, Header(include_in_schema=False)] = None,

@@ -36,18 +36,42 @@ SCHEMA: Mapping[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
-        "type": {"type": "string", "const": "about:blank"},
-        "title": {"type": "string", "description": "the name of the HTTP status"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "one sentence on what is wrong and what would help"},
-        "request_id": {"type": "string", "description": "also in the header X-Request-ID"},
+        "type": {
+            "type": "string",
+            "const": "about:blank",
+            "description": "That `status` and `title` say what kind of problem it is.",
+        },
+        "title": {
+            "type": "string",
+            "description": "The name of the HTTP status.",
+            "examples": ["Unprocessable Content"],
+        },
+        "status": {"type": "integer", "description": "The HTTP status.", "examples": [422]},
+        "detail": {
+            "type": "string",
+            "description": "One sentence on what is wrong and what would help.",
+            "examples": [_NOT_UNDERSTOOD],
+        },
+        "request_id": {
+            "type": "string",
+            "description": "Also in the header X-Request-ID.",
+            "examples": ["0f3a5c7e9b1d4f6a8c0e2a4c6e8a0c2e"],
+        },
         "errors": {
             "type": "array",
-            "description": "of a 422: every part of the request that cannot be used",
+            "description": "Of a 422: every part of the request that cannot be used.",
             "items": {
                 "type": "object",
-                "properties": {"where": {"type": "string"}, "detail": {"type": "string"}},
+                "properties": {
+                    "where": {"type": "string", "description": "Which part.", "examples": ["query.days"]},
+                    "detail": {
+                        "type": "string",
+                        "description": "What is wrong with it.",
+                        "examples": ["Name days, or date_from and date_to, and not both."],
+                    },
+                },
             },
+            "examples": [[{"where": "query.days", "detail": "Name days, or date_from and date_to, and not both."}]],
         },
     },
 }

@@ -12,7 +12,7 @@ from meta_insights_pipeline.read_api.access.principal import Principal
 from meta_insights_pipeline.read_api.parameters import AskedPeriod, Moment, clock_of
 from meta_insights_pipeline.read_api.snapshot_dependency import CurrentSnapshot
 from meta_insights_pipeline.warehouse.reading.as_of import View
-from meta_insights_pipeline.warehouse.reading.period import Period
+from meta_insights_pipeline.warehouse.reading.period import Period, Today, today_in
 from meta_insights_pipeline.warehouse.reading.reference import Reference, ReferenceBook
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
 
@@ -41,12 +41,16 @@ class Reader:
         return View(self.principal.narrowed(asked), self.as_of)
 
     def period(self, asked: AskedPeriod, view: View) -> Period:
-        """The days, by the clocks of the accounts that are read."""
-        return asked.resolve(self.reference.zones(view.accounts), self.now)
+        """The days, by the clock of each account that is read."""
+        return asked.resolve(self.today(view))
 
-    def period_of(self, asked: AskedPeriod, account_id: str) -> Period:
-        """The days, by the clock of one account."""
-        return asked.resolve(self.reference.zones([account_id]), self.now)
+    def today(self, view: View) -> Today:
+        """The day that it is where the accounts are that are read."""
+        return today_in(self.reference.zones(view.accounts), self.now)
+
+    def today_of(self, account_id: str) -> Today:
+        """The day that it is where one account is."""
+        return today_in(self.reference.zones([account_id]), self.now)
 
 
 async def current_reader(

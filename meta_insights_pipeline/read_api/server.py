@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from meta_insights_pipeline.logs import log_to_stderr
 from meta_insights_pipeline.read_api.access.control import access_control
+from meta_insights_pipeline.read_api.access.startup import token_warning
 from meta_insights_pipeline.read_api.app import create_app
 from meta_insights_pipeline.read_api.metrics import SHARED_FOLDER_VARIABLE
 from meta_insights_pipeline.read_api.routes import routers
@@ -26,7 +27,11 @@ from meta_insights_pipeline.settings import Settings
 # Of the 10 s that are promised: what is cancelled then is told so, files are closed, workers are waited for.
 _STOP_SECONDS = 8
 _KEEP_ALIVE_SECONDS = 30
+# A worker says nothing while it loads the program; taken for dead then, on a machine that is busy none would ever start.
+_WORKER_SILENT_SECONDS = 30
 _BACKLOG = 2048
+
+log = logging.getLogger(__name__)
 
 
 class ServeError(Exception):
@@ -60,9 +65,15 @@ def serve(
     verdict = access_control(settings, host=host, is_open_asked=is_open).verdict
     if not verdict.is_allowed:
         raise ServeError(verdict.sentence)
-    with _listening(host, port) as listener, _ends_quietly():
+    with (
+        _listening(host, port) as listener,
+        _ends_quietly(),
+        _counted_together(settings.home, workers) as counted_in,
+    ):
         announce(f"Read API on {_url(listener)} (Ctrl-C ends it). {verdict.sentence}")
-        make_app = functools.partial(app_of_process, settings, host, is_open=is_open)
+        if warning := token_warning(settings):
+            log.warning("%s", warning)
+        make_app = functools.partial(app_of_process, settings, host, is_open=is_open, counted_in=counted_in)
         config = uvicorn.Config(
             make_app,
             factory=True,
@@ -73,21 +84,22 @@ def serve(
             backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
+            timeout_worker_healthcheck=_WORKER_SILENT_SECONDS,
             lifespan="on",
         )
         if workers == 1:
             uvicorn.Server(config).run(sockets=[listener])
         else:
-            with _counted_together(settings.home / "tmp" / f"api-metrics-{os.getpid()}"):
-                Multiprocess(config, sockets=[listener]).run()
+            Multiprocess(config, sockets=[listener]).run()
 
 
-def app_of_process(settings: Settings, host: str, *, is_open: bool) -> FastAPI:
+def app_of_process(settings: Settings, host: str, *, is_open: bool, counted_in: Path | None = None) -> FastAPI:
     """The app of one process, with the log set up that the process writes."""
     log_to_stderr(logging.INFO)
     # Its lines are told by the app's own log; what it says of errors holds the traceback.
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    app = create_app(settings, access_control(settings, host=host, is_open_asked=is_open), routers())
+    access = access_control(settings, host=host, is_open_asked=is_open, counted_in=counted_in)
+    app = create_app(settings, access, routers())
     # What is there now stays: looking through it again and again for garbage takes 0.1 s at a time.
     gc.collect()
     gc.freeze()
@@ -144,12 +156,16 @@ def _ends_quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _counted_together(folder: Path) -> Iterator[None]:
-    """Where workers add up their metrics, whichever of them is asked for these."""
+def _counted_together(home: Path, workers: int) -> Iterator[Path | None]:
+    """Where workers add up their metrics, whichever of them is asked for these, and a file for what they count of requests."""
+    if workers == 1:
+        yield None
+        return
+    folder = (home / "tmp" / f"api-metrics-{os.getpid()}").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    os.environ[SHARED_FOLDER_VARIABLE] = str(folder.resolve())
+    os.environ[SHARED_FOLDER_VARIABLE] = str(folder)
     try:
-        yield
+        yield folder / "requests"
     finally:
         del os.environ[SHARED_FOLDER_VARIABLE]
         shutil.rmtree(folder, ignore_errors=True)

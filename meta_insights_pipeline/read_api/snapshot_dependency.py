@@ -37,7 +37,7 @@ async def current_snapshot(request: Request) -> AsyncIterator[Snapshot]:
     # By this the cache knows that the answer depends on nothing else than the snapshot and the question.
     request.state.snapshot_identity = snapshot.identity
     try:
-        yield snapshot
+        yield snapshot.for_one_answer()
     finally:
         if snapshot is snapshots.current:
             lease.__exit__(None, None, None)

@@ -1,6 +1,7 @@
 """The archive: what Meta answered, kept below one folder by account, report and day of asking.
 
     act_<account id>/<report>/<asked for>_<first day>_<last day>_<merged>_<run>.zst
+    act_<account id>/<report>.by_id/<asked for>_<first day>_<last day>_<merged>_<run>.zst
     act_<account id>/entities/<asked for>_<merged>_<run>.zst
 
 A file comes in two steps, since no transaction spans it and the warehouse. Before the merge it is written below `.pending`;
@@ -27,6 +28,8 @@ from meta_insights_pipeline.warehouse.archive_names import (
     SUFFIX,
     MergedName,
     Question,
+    by_id,
+    is_by_id,
     moment_text,
     read_merged,
     read_question,
@@ -50,7 +53,7 @@ class ArchivedFile:
     path: Path
     account_id: str
     report: str
-    """Name of a report, or `ENTITIES`."""
+    """Name of a report, the same `by_id`, or `ENTITIES`."""
     name: MergedName
 
 
@@ -84,7 +87,7 @@ class Intake:
 
         Args:
             account_id: Without the prefix act_.
-            report: Name of a report, or `ENTITIES`.
+            report: Name of a report, the same `by_id`, or `ENTITIES`.
             question: What was asked and when.
             write: Writes the content to a path.
 
@@ -261,8 +264,9 @@ class Archive:
         for folder in self._report_folders():
             names = sorted(_names(folder))
             needless = [name for name in names if name[:10] < oldest.isoformat() and read_merged(name)]
-            if folder.name != ENTITIES:
-                needless += _needless(names, max(done or oldest, oldest), before)
+            if folder.name != ENTITIES and not is_by_id(folder.name):
+                nodes = _names(folder.with_name(by_id(folder.name)))
+                needless += _needless(names, nodes, max(done or oldest, oldest), before)
             for name in needless:
                 (folder / name).unlink(missing_ok=True)
             removed += len(needless)
@@ -284,8 +288,12 @@ def _names(folder: Path) -> list[str]:
     return []
 
 
-def _needless(names: Iterable[str], since: date, before: date) -> list[str]:
+def _needless(names: Iterable[str], nodes: Iterable[str], since: date, before: date) -> list[str]:
     """Of the files of a report, those that were asked for from one day until before another and that no day's end shows."""
-    within = [name for name in names if since.isoformat() <= name[:10] < before.isoformat()]
-    merged = {each: name for name in within if (each := read_merged(name))}
-    return [merged[each] for each in superfluous(merged)]
+
+    def within(some: Iterable[str]) -> dict[MergedName, str]:
+        inside = (name for name in some if since.isoformat() <= name[:10] < before.isoformat())
+        return {each: name for name in inside if (each := read_merged(name))}
+
+    merged = within(names)
+    return [merged[each] for each in superfluous(merged, within(nodes))]

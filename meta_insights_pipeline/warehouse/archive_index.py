@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, ArchivedFile
-from meta_insights_pipeline.warehouse.archive_names import MergedName, Question
+from meta_insights_pipeline.warehouse.archive_names import MergedName, Question, report_behind
 from meta_insights_pipeline.warehouse.sql import literal
 
 ARCHIVED = "archived_files"
@@ -62,7 +62,7 @@ def add_to_index(
         for file in archive.files():
             if isinstance(file, Path):
                 strangers.append(file)
-            elif file.report in wanted:
+            elif report_behind(file.report) in wanted:
                 lines.writerow(_line(file))
     types = ", ".join(f"{literal(name)}: {literal(sql_type)}" for name, sql_type in _COLUMNS.items())
     connection.execute(

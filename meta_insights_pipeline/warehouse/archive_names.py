@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 SUFFIX = ".zst"
+_BY_ID = ".by_id"
 _MOMENT = r"\d{4}-\d\d-\d\dT\d{6}\.\d{6}Z"
 _DAY = r"\d{4}-\d\d-\d\d"
 _NAME = re.compile(
@@ -65,6 +66,21 @@ class MergedName:
     run_id: str
 
 
+def by_id(report: str) -> str:
+    """In place of a report's name: rows of the report that single campaigns, ad sets and ads were asked for by themselves."""
+    return f"{report}{_BY_ID}"
+
+
+def is_by_id(name: str) -> bool:
+    """Whether a name stands for what nodes were asked for, and not for a report's own answers."""
+    return name.endswith(_BY_ID)
+
+
+def report_behind(name: str) -> str:
+    """The report of whose rows it is."""
+    return name.removesuffix(_BY_ID)
+
+
 def moment_text(moment: datetime) -> str:
     """A moment as names have it, in UTC."""
     return moment.astimezone(UTC).strftime(_FORM)
@@ -85,25 +101,38 @@ def read_merged(name: str) -> MergedName | None:
     return MergedName(question, merged_at, found["run"]) if merged_at else None
 
 
-def superfluous(names: Iterable[MergedName]) -> list[MergedName]:
+def superfluous(names: Iterable[MergedName], by_id: Iterable[MergedName] = ()) -> list[MergedName]:
     """Of answers about one report of one account, those that no day's end (UTC) shows.
 
-    An answer is needed if it is the last one that was asked for on its day (UTC) about any of its account days.
+    An answer is needed if it is the last one that was asked for on its day (UTC) about any of its account days, or the last one
+    before nodes were asked about any of them: which of their rows no report had listed is told by what it lists.
+
+    Args:
+        names: The answers.
+        by_id: What nodes were asked for of the same report and account; it is needed itself, and makes nothing superfluous.
     """
-    by_day: dict[date, list[MergedName]] = {}
-    for name in names:
-        by_day.setdefault(name.question.collected_at.date(), []).append(name)
+    by_day: dict[date, list[tuple[MergedName, bool]]] = {}
+    for of_nodes, some in ((False, names), (True, by_id)):
+        for name in some:
+            by_day.setdefault(name.question.collected_at.date(), []).append((name, of_nodes))
     return [name for some in by_day.values() for name in _covered_later(some)]
 
 
-def _covered_later(names: Sequence[MergedName]) -> list[MergedName]:
-    newest_first = sorted(names, key=lambda name: (name.question.collected_at, name.merged_at), reverse=True)
+def _covered_later(names: Sequence[tuple[MergedName, bool]]) -> list[MergedName]:
+    # Nodes are asked after the report that they add to, also within the same moment.
+    newest_first = sorted(names, key=lambda one: (one[0].question.collected_at, one[1], one[0].merged_at), reverse=True)
     covered: set[date] = set()
+    awaited: set[date] = set()
     needless = []
-    for name in newest_first:
-        if name.question.days and name.question.days <= covered:
+    for name, of_nodes in newest_first:
+        days = name.question.days
+        if of_nodes:
+            awaited |= days
+            continue
+        if days and days <= covered and not days & awaited:
             needless.append(name)
-        covered |= name.question.days
+        covered |= days
+        awaited -= days
     return needless
 
 

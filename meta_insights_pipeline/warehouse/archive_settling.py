@@ -9,9 +9,11 @@ import duckdb
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, Intake, PendingFile
+from meta_insights_pipeline.warehouse.archive_names import is_by_id, report_behind
 from meta_insights_pipeline.warehouse.database import ALIAS
 from meta_insights_pipeline.warehouse.schema import (
     CHANGED_AT,
+    RECOVERED_ROWS,
     SUPERSEDED_AT,
     Table,
     actions_table,
@@ -67,10 +69,14 @@ def _was_merged(
         return any(_exists(connection, query) for query in _entity_traces(account, moment))
     days = f"date_start BETWEEN {literal(file.question.since)} AND {literal(file.question.until)}"
     mine = f"account_id = {account} AND {days}"
-    covered = f"report = {literal(file.report)} AND run_id = {literal(intake.run_id)} AND collected_at = {moment}"
-    traces = [f"SELECT 1 FROM {ALIAS}.pipeline.coverage WHERE {mine} AND {covered}"]
-    if file.report in reports:
-        for table in _tables(reports[file.report]):
+    report = report_behind(file.report)
+    noted = f"{mine} AND report = {literal(report)} AND run_id = {literal(intake.run_id)}"
+    book = f"coverage WHERE collected_at = {moment}"
+    if is_by_id(file.report):
+        book = f"{RECOVERED_ROWS} WHERE recovered_at = {moment}"
+    traces = [f"SELECT 1 FROM {ALIAS}.pipeline.{book} AND {noted}"]
+    if report in reports:
+        for table in _tables(reports[report]):
             earlier = f'SELECT 1 FROM {ALIAS}."{history_table(table).name}" WHERE {mine}'
             traces += [
                 f'SELECT 1 FROM {ALIAS}."{table.name}" WHERE {mine} AND {CHANGED_AT} = {moment}',

@@ -7,15 +7,18 @@ page came is in it all the same, if Meta sent it.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.warehouse.archive import ArchivedFile
 from meta_insights_pipeline.warehouse.archive_files import DamagedFileError, open_file, write_file
 from meta_insights_pipeline.warehouse.archive_names import Question
+from meta_insights_pipeline.warehouse.recovered import Asked
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice
 
 
@@ -29,6 +32,8 @@ class Pages:
 
     part: Slice
     files: tuple[PageFile, ...]
+    asked: Asked | None = None
+    """Which nodes answered, and of which days; None when it was the account itself."""
 
 
 class _AskedReport(BaseModel):
@@ -54,6 +59,17 @@ class _Group(BaseModel):
     pages: int
 
 
+class _Nodes(BaseModel):
+    """Who was asked in place of the account."""
+
+    model_config = ConfigDict(frozen=True)
+
+    level: Level
+    ids: tuple[str, ...]
+    days: tuple[date, ...]
+    """Those of the slice's days that were in question."""
+
+
 class _Header(BaseModel):
     """What is told of pages, beside what the file's name tells."""
 
@@ -66,6 +82,7 @@ class _Header(BaseModel):
     withheld: tuple[str, ...]
     """Names of the report's fields that Meta would not give."""
     groups: tuple[_Group, ...]
+    nodes: _Nodes | None = None
 
 
 def question_of(part: Slice) -> Question:
@@ -73,7 +90,9 @@ def question_of(part: Slice) -> Question:
     return Question(part.collected_at, part.since, part.until)
 
 
-def write_pages(file: Path, part: Slice, pages: Sequence[PageFile], *, mode: str, api_version: str) -> None:
+def write_pages(
+    file: Path, part: Slice, pages: Sequence[PageFile], *, mode: str, api_version: str, asked: Asked | None = None
+) -> None:
     """Write the pages of a slice to an archived file.
 
     Args:
@@ -82,6 +101,7 @@ def write_pages(file: Path, part: Slice, pages: Sequence[PageFile], *, mode: str
         pages: In the order in which they came.
         mode: `live` or `stub`.
         api_version: Version of the Graph API that answered, like `v26.0`.
+        asked: Which nodes of the account answered, when it was not the account itself.
 
     Raises:
         OSError: It cannot be written.
@@ -98,9 +118,23 @@ def write_pages(file: Path, part: Slice, pages: Sequence[PageFile], *, mode: str
             _Group(fields=fields, pages=sum(page.fields == fields for page in pages))
             for fields in groups or {None: None}
         ),
+        nodes=asked and _nodes_of(asked, part.account_id),
     )
     sizes = [page.path.stat().st_size for page in ordered]
-    write_file(file, header.model_dump(mode="json"), (page.path.read_bytes() for page in ordered), sizes)
+    shown = header.model_dump(mode="json", exclude=None if asked else {"nodes"})
+    write_file(file, shown, (page.path.read_bytes() for page in ordered), sizes)
+
+
+def _nodes_of(asked: Asked, account_id: str) -> _Nodes:
+    return _Nodes(
+        level=asked.owner,
+        ids=tuple(asked.nodes[account_id]),
+        days=tuple(sorted({day for account, day in asked.days if account == account_id})),
+    )
+
+
+def _asked_of(nodes: _Nodes, account_id: str) -> Asked:
+    return Asked(nodes.level, {account_id: nodes.ids}, [(account_id, day) for day in nodes.days])
 
 
 def read_pages(file: ArchivedFile, report: Report, folder: Path) -> Pages:
@@ -145,7 +179,7 @@ def read_pages(file: ArchivedFile, report: Report, folder: Path) -> Pages:
         PageFile(path, _fields_today(report, asked, group.fields, found))
         for (path, group), found in zip(pages, seen, strict=True)
     ]
-    return Pages(part, tuple(files))
+    return Pages(part, tuple(files), None if header.nodes is None else _asked_of(header.nodes, part.account_id))
 
 
 def _read_header(line: dict[str, Any]) -> _Header:

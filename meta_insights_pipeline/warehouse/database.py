@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from itertools import count
+from itertools import count, groupby
 from pathlib import Path
 
 import duckdb
@@ -268,8 +268,11 @@ def _run(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> No
     connection.execute(f"USE {ALIAS}")
     try:
         connection.execute("BEGIN")
-        for statement in statements:
-            connection.execute(statement)
+        # Hundreds of comments take as long as everything else; together, and with one thread, a third less.
+        with one_thread(connection):
+            for is_comment, some in groupby(statements, lambda statement: statement.startswith("COMMENT")):
+                for text in [";\n".join(some)] if is_comment else some:
+                    connection.execute(text)
         connection.execute("COMMIT")
     except duckdb.Error:
         connection.execute("ROLLBACK")

@@ -13,6 +13,8 @@ from meta_insights_pipeline.warehouse.sql import literal
 # The schedule reads the newest days every half hour: six times in a row without success are no accident, and Meta's own
 # limits of calls end within an hour.
 STALE_AFTER = timedelta(hours=3)
+# An account that a sync no longer finds is told for so long after it was last read; then it is taken for given up.
+VANISHED_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Freshness:
     """How fresh a report is."""
 
     checked: int
-    """Accounts that were looked at."""
+    """Accounts that were looked at: those of the run, and those that were read in the last days."""
     stale: tuple[str, ...]
     """A sentence for each account that is behind."""
 
@@ -49,9 +51,11 @@ def freshness(
 ) -> dict[str, Freshness]:
     """How fresh the reports are; empty when a run did not ask for the newest day of any account.
 
+    Accounts that were read in the last seven days and are not among the run's are looked at, too: the token may have lost them.
+
     Args:
         connection: With the warehouse attached.
-        zones: IANA name of the time zone, by account id.
+        zones: IANA name of the time zone of each of the run's accounts, by id.
         reports: Names of the reports to look at.
         since: First day that the run asked for; a run of past days alone tells nothing.
         until: Its last day.
@@ -67,11 +71,52 @@ def freshness(
         f"WHERE date_start >= {literal(first)}"
     ).fetchall()
     read = {(report, account, day): moment.replace(tzinfo=UTC) for report, account, day, moment in rows}
+    others = _others(connection, zones, now)
     found = {}
     for report in reports:
-        texts = [_problem(account, one, report, read, now) for account, one in sorted(due.items())]
-        found[report] = Freshness(len(due), tuple(text for text in texts if text))
+        mine = [one for one in others if one.report == report]
+        # Whole accounts that are gone come first.
+        texts = [_gone(one, now) for one in mine]
+        texts += [_problem(account, one, report, read, now) for account, one in sorted(due.items())]
+        found[report] = Freshness(len(due) + len(mine), tuple(text for text in texts if text))
     return found
+
+
+@dataclass(frozen=True)
+class _Other:
+    """An account that is not among the run's."""
+
+    report: str
+    account: str
+    newest: date
+    """The newest day that was read."""
+    read_at: datetime
+    """When that was."""
+
+
+def _others(connection: duckdb.DuckDBPyConnection, zones: Mapping[str, str], now: datetime) -> list[_Other]:
+    oldest = now - VANISHED_FOR
+    rows = connection.execute(
+        "SELECT report, account_id, max(date_start), arg_max(collected_at, date_start) "
+        # A day in hand: what was read then was at least of the day before, somewhere on Earth.
+        f"FROM {ALIAS}.pipeline.coverage WHERE date_start >= {literal(oldest.date() - timedelta(days=1))} "
+        f"GROUP BY report, account_id HAVING max(collected_at) >= {literal(oldest)} ORDER BY account_id"
+    ).fetchall()
+    return [
+        _Other(report, account, day, moment.replace(tzinfo=UTC))
+        for report, account, day, moment in rows
+        if account not in zones
+    ]
+
+
+def _gone(one: _Other, now: datetime) -> str | None:
+    """What is wrong with a report of an account that is not among the run's; its own clock is not known."""
+    if now - one.read_at < STALE_AFTER:
+        return None
+    return (
+        f"act_{one.account} is not among the accounts of this sync, and {one.newest}, the newest day of it, was last read "
+        f"{(now - one.read_at) / timedelta(hours=1):.1f} hours ago."
+    )
 
 
 def _due(zone: str, now: datetime) -> _Due:

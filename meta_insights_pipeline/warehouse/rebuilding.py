@@ -3,8 +3,9 @@
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
@@ -12,13 +13,16 @@ from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.warehouse.archive import ENTITIES, ArchivedFile
 from meta_insights_pipeline.warehouse.archive_files import DamagedFileError
 from meta_insights_pipeline.warehouse.archive_index import Merge, files_of, mark_taken, merges
+from meta_insights_pipeline.warehouse.archive_names import report_behind
 from meta_insights_pipeline.warehouse.archived_entities import read_batch
 from meta_insights_pipeline.warehouse.archived_pages import OtherReportError, Pages, read_pages
 from meta_insights_pipeline.warehouse.database import open_memory
 from meta_insights_pipeline.warehouse.drift import note_drift
 from meta_insights_pipeline.warehouse.entities import merge_entities
 from meta_insights_pipeline.warehouse.merge import merge_slices
+from meta_insights_pipeline.warehouse.recovered import Asked, carry_over, merge_recovered
 from meta_insights_pipeline.warehouse.staging import BYTES_AT_ONCE, Staged, Staging, StagingError
+from meta_insights_pipeline.warehouse.takeover import rebuilt_days
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +56,7 @@ class Rebuilder:
         """Prepare; nothing is read yet.
 
         Args:
-            connection: With the warehouse attached, and with an index.
+            connection: With the warehouse attached, with an index, and with what `note_archived_days` notes.
             reports: By name, as they are today.
             folder: For pages and rows on their way; it must exist.
             temporary: For what does not fit into memory.
@@ -91,7 +95,7 @@ class Rebuilder:
             folder = self._folder / "pages" / f"{len(chunk.merges)}-{len(unpacked)}"
             folder.mkdir(parents=True)
             try:
-                pages = read_pages(file, self._reports[file.report], folder)
+                pages = read_pages(file, self._reports[report_behind(file.report)], folder)
             except (DamagedFileError, OtherReportError, FileNotFoundError) as error:
                 self._fail(file, error)
                 shutil.rmtree(folder)
@@ -111,18 +115,42 @@ class Rebuilder:
             outcomes = iter(staging.finish())
         for merge, unpacked in chunk.merges:
             staged: list[Staged] = []
-            for (file, _), outcome in zip(unpacked, outcomes, strict=False):
+            of_nodes: list[tuple[Staged, Asked]] = []
+            for (file, pages), outcome in zip(unpacked, outcomes, strict=False):
                 if isinstance(outcome, StagingError):
                     self._fail(file, outcome)
-                else:
+                elif pages.asked is None:
                     staged.append(outcome)
-            self._connection.execute("BEGIN")
-            merge_slices(self._connection, staged, merge.run_id, self._folder)
-            note_drift(self._connection, staged, merge.run_id)
-            self._connection.execute("COMMIT")
-            self.files += len(staged)
+                else:
+                    of_nodes.append((outcome, pages.asked))
+            with TemporaryDirectory(dir=self._folder, prefix="merge-") as folder:
+                self._connection.execute("BEGIN")
+                self._merge_slices(staged, merge.run_id, Path(folder))
+                self._merge_recovered(of_nodes, merge.run_id, Path(folder))
+                self._connection.execute("COMMIT")
+            self.files += len(staged) + len(of_nodes)
         shutil.rmtree(rows)
         shutil.rmtree(self._folder / "pages", ignore_errors=True)
+
+    def _merge_slices(self, staged: Sequence[Staged], run_id: str, folder: Path) -> None:
+        whole = carry_over(self._connection, staged, folder)
+        merge_slices(self._connection, whole, run_id, folder)
+        note_drift(self._connection, staged, run_id)
+
+    def _merge_recovered(self, answers: Sequence[tuple[Staged, Asked]], run_id: str, folder: Path) -> None:
+        # Each is of another account, so that one at a time comes to the same.
+        for staged, asked in answers:
+            part = staged.part
+            days = [day for _, day in asked.days]
+            # Of other days it is in the rows that were taken over.
+            made = rebuilt_days(self._connection, part.report.name, part.account_id, days, part.collected_at)
+            merge_recovered(
+                self._connection,
+                [staged],
+                replace(asked, days=[(part.account_id, day) for day in made]),
+                run_id,
+                folder,
+            )
 
     def _take_entities(self, merge: Merge, files: Sequence[ArchivedFile]) -> None:
         # Each is of another account, so that one at a time comes to the same, and a small memory is enough.

@@ -28,7 +28,13 @@ from meta_insights_pipeline.warehouse.level_sums import (
     unpivoted,
 )
 from meta_insights_pipeline.warehouse.recovered import BOOK, is_recovered, recovered_levels
-from meta_insights_pipeline.warehouse.schema import RECONCILIATION, SUM, reconciliation_table
+from meta_insights_pipeline.warehouse.schema import (
+    RECONCILIATION,
+    SUM,
+    SUPERSEDED_AT,
+    reconciliation_history_table,
+    reconciliation_table,
+)
 from meta_insights_pipeline.warehouse.sql import literal, parquet
 
 COMPARED_LEVELS = (Level.CAMPAIGN, Level.ADSET, Level.AD)
@@ -44,6 +50,7 @@ WATCHED_FOR = timedelta(days=28)
 # Account days that are compared at a time, so that the memory does not grow with their number.
 _ACCOUNT_DAYS_AT_ONCE = 500
 _LEDGER = f"{ALIAS}.{RECONCILIATION}"
+_HISTORY = f"{ALIAS}.{reconciliation_history_table().name}"
 _BOOKS = f"{ALIAS}.pipeline"
 _REPORT_DAY = "account_id, date_start, report"
 _TOUCHED = "ledger_touched"
@@ -206,7 +213,7 @@ def reconcile(
             file = folder / f"reconciled-{part}.parquet"
             days = DaysTable(f"(SELECT account_id, date_start FROM {_TOUCHED} WHERE part = {part})", since, until)
             _judge(connection, days, metrics, moment, file)
-            _store(connection, days, file)
+            _store(connection, days, moment, file)
             file.unlink()
 
 
@@ -615,7 +622,16 @@ def _time(moment: str) -> str:
     return f"strftime({moment}, '%Y-%m-%d %H:%M:%S UTC')"
 
 
-def _store(connection: duckdb.DuckDBPyConnection, days: DaysTable, file: Path) -> None:
+def _store(connection: duckdb.DuckDBPyConnection, days: DaysTable, moment: Moment, file: Path) -> None:
+    """Put the results in place of the lines that are there; of those, keep what said something else."""
     columns = ", ".join(reconciliation_table().stored)
+    key = " AND ".join(f"n.{name} = r.{name}" for name in reconciliation_table().key)
+    differs = " OR ".join(f"n.{name} IS DISTINCT FROM r.{name}" for name in ("status", "explanation", "residual"))
+    connection.execute(
+        f"INSERT INTO {_HISTORY} ({columns}, {SUPERSEDED_AT}) "
+        f"SELECT {', '.join(f'r.{name}' for name in reconciliation_table().stored)}, {literal(moment.now)} "
+        f"FROM {_LEDGER} AS r JOIN {days.name} AS b ON {days.same} LEFT JOIN {parquet([file])} AS n ON {key} "
+        f"WHERE {days.bounds} AND ({differs})"
+    )
     connection.execute(f"DELETE FROM {_LEDGER} AS r USING {days.name} AS b WHERE {days.same} AND {days.bounds}")
     connection.execute(f"INSERT INTO {_LEDGER} ({columns}) SELECT {columns} FROM {parquet([file])}")

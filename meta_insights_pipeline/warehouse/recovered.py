@@ -165,11 +165,13 @@ def merge_recovered(
     report = staged[0].part.report
     facts, actions = fact_table(report), actions_table()
     shared = dict.fromkeys(each.files for each in staged)
-    coming = _rows_of(facts, [file for each in shared for file in each.facts])
+    numbers = [each.number for each in staged]
+    coming = _rows_of(facts, [file for each in shared for file in each.facts], numbers)
+    acting = _rows_of(actions, [file for each in shared for file in each.actions], numbers)
     _draw_keys(connection, report, coming, asked)
     files = RowFiles(
         (_chosen(connection, facts, coming, report.level.id_field, folder),),
-        (_chosen(connection, actions, _rows_of(actions, [f for e in shared for f in e.actions]), "entity_id", folder),),
+        (_chosen(connection, actions, acting, "entity_id", folder),),
     )
     counts: dict[str, MergeCounts] = {}
     for batch in draw_scope(connection, [replace(each, files=files) for each in staged]):
@@ -209,9 +211,12 @@ def _draw_keys(connection: duckdb.DuckDBPyConnection, report: Report, coming: st
     )
 
 
-def _rows_of(table: Table, files: Sequence[Path]) -> str:
-    """Staged rows as a table expression, also when there are none."""
-    return parquet(files) if files else f"(SELECT 0 AS {SLICE}, * FROM {ALIAS}.{table.name} LIMIT 0)"
+def _rows_of(table: Table, files: Sequence[Path], numbers: Sequence[int]) -> str:
+    """The staged rows of some slices as a table expression, also when there are none."""
+    if not files:
+        return f"(SELECT 0 AS {SLICE}, * FROM {ALIAS}.{table.name} LIMIT 0)"
+    # Slices that were read together share their files.
+    return f"(FROM {parquet(files)} WHERE {SLICE} IN ({', '.join(map(str, numbers))}))"
 
 
 def _chosen(connection: duckdb.DuckDBPyConnection, table: Table, coming: str, entity: str, folder: Path) -> Path:

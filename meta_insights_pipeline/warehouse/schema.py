@@ -1,7 +1,7 @@
 """The tables, derived from the catalogue: columns with type and description, and the statements that create them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.fields import Field, Kind, Unit, ratios
@@ -20,6 +20,7 @@ WITHHELD = "withheld_fields"
 OTHER_FIELDS = "other_fields"
 OTHER_WINDOWS = "other_windows"
 SUPERSEDED_AT = "superseded_at"
+VALID_TO = "valid_to"
 # Sums of many rows need more digits than one row has.
 SUM = "DECIMAL(38, 6)"
 
@@ -27,6 +28,7 @@ RECONCILIATION = "reconciliation"
 RECOVERED_ROWS = "recovered_rows"
 DRIFT = "drift"
 HISTORY_THINNING = "history_thinning"
+VIEWS = "views"
 ACCOUNTS = "accounts"
 PIPELINE = "pipeline"
 """The schema of the pipeline's own books."""
@@ -192,7 +194,7 @@ def entity_table(kind: EntityKind) -> Table:
 def entity_history_table(kind: EntityKind) -> Table:
     """The table of the earlier versions of a kind of entity."""
     current = entity_table(kind)
-    ended = Column("valid_to", "TIMESTAMP", "When (UTC) the next version was first seen.", required=True)
+    ended = Column(VALID_TO, "TIMESTAMP", "When (UTC) the next version was first seen.", required=True)
     return Table(
         f"{current.name}_history",
         (*current.key, "valid_from"),
@@ -249,6 +251,18 @@ def reconciliation_table() -> Table:
     )
 
 
+def reconciliation_history_table() -> Table:
+    """The earlier lines of the ledger."""
+    ended = Column(SUPERSEDED_AT, "TIMESTAMP", "When (UTC) a comparison came to something else.", required=True)
+    return Table(
+        f"{RECONCILIATION}_history",
+        (*reconciliation_table().key, SUPERSEDED_AT),
+        (*reconciliation_table().columns, ended),
+        f"Earlier lines of {RECONCILIATION}: what was said of a sum before its status, explanation or residual changed. The "
+        "columns are those of the table; checked_at is when it was last said.",
+    )
+
+
 def history_table(table: Table) -> Table:
     """The table of the earlier versions of the rows of a table that readers are promised."""
     ended = Column(
@@ -257,8 +271,7 @@ def history_table(table: Table) -> Table:
         "When (UTC) the pipeline saw the next version of the row, or saw that the row was gone.",
         required=True,
     )
-    # Described once: each comment is a statement, and costs a new warehouse a third of a millisecond.
-    columns = [replace(column, description="") for column in table.columns]
+    columns = list(table.columns)
     # Where earlier versions of the schema have put it.
     columns.insert(-1 if columns[-1].name in (OTHER_FIELDS, OTHER_WINDOWS) else len(columns), ended)
     return Table(
@@ -270,13 +283,18 @@ def history_table(table: Table) -> Table:
     )
 
 
+def as_of_name(table: Table) -> str:
+    """What a reader calls the macro that shows a table as it was known at a moment."""
+    return f"{table.name}_as_of"
+
+
 def as_of_statements(table: Table, database: str) -> list[str]:
     """The table macro that shows a table as it was known at a moment.
 
     DuckDB looks up the tables in a macro's body when the macro is made and again when it is used, and a database is called
     what each reader calls it. So the body names no database, and these statements need the one named here as the default.
     """
-    name = f'"{database}"."{table.name}_as_of"'
+    name = f'"{database}"."{as_of_name(table)}"'
     columns = ", ".join(f'"{column.name}"' for column in table.columns)
     # Moments with a zone are taken as they are, whatever the reader's own zone; everything else is UTC.
     asked = (
@@ -306,7 +324,8 @@ def as_of_statements(table: Table, database: str) -> list[str]:
 
 def create_schema_statements(database: str) -> list[str]:
     """Everything that a warehouse has, as statements that may be run again while `database` is the default one."""
-    every = (*tables(), *map(history_table, tables()), *entity_tables(), reconciliation_table(), *book_tables())
+    ledger = (reconciliation_table(), reconciliation_history_table())
+    every = (*tables(), *map(history_table, tables()), *entity_tables(), *ledger, *book_tables())
     version = f'"{database}".{PIPELINE}.{_SCHEMA_VERSION}'
     return [
         f'CREATE SCHEMA IF NOT EXISTS "{database}".{PIPELINE}',
@@ -333,6 +352,12 @@ def book_tables() -> tuple[Table, ...]:
             (),
             (Column("version", "INTEGER", "The version.", required=True),),
             "Of which version the tables are; a program of a later one brings them up to its own.",
+        ),
+        _book(
+            VIEWS,
+            (),
+            (Column("fingerprint", "VARCHAR", "A hash of the statements.", required=True),),
+            "Of which statements the views are made; where the program has other ones, it makes the views again.",
         ),
         _book(
             "source",

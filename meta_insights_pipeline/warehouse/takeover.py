@@ -17,9 +17,11 @@ import duckdb
 from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.warehouse.archive import ENTITIES
 from meta_insights_pipeline.warehouse.archive_index import ARCHIVED
+from meta_insights_pipeline.warehouse.archive_names import by_id
 from meta_insights_pipeline.warehouse.database import ALIAS
 from meta_insights_pipeline.warehouse.schema import (
     CHANGED_AT,
+    RECOVERED_ROWS,
     SUPERSEDED_AT,
     Table,
     actions_table,
@@ -36,7 +38,7 @@ _MOMENTS = "archived_moments"
 _REBUILT = "rebuilt_days"
 _COLUMNS = "columns_of_both"
 _COVERAGE = "pipeline.coverage"
-_RECOVERED = "recovered_rows"
+_RECOVERED = f"pipeline.{RECOVERED_ROWS}"
 _DAY = "report, account_id, date_start"
 # DuckDB tells it nowhere else.
 _COMPUTED = re.compile(r'(?:"([^"]+)"|(\w+)) [A-Z]+(?:\([^()]*\))? GENERATED ALWAYS')
@@ -73,7 +75,9 @@ def note_archived_days(connection: duckdb.DuckDBPyConnection, thinned_before: da
     )
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {_REBUILT} AS SELECT {_DAY}, CASE WHEN {thinned} "
-        f"THEN date_trunc('day', min(collected_at)) ELSE min(collected_at) END AS rebuilt_from FROM {_MOMENTS} GROUP BY ALL"
+        f"THEN date_trunc('day', min(collected_at)) ELSE min(collected_at) END AS rebuilt_from FROM {_MOMENTS} "
+        # What nodes were asked for begins no day: it adds to what a report has listed.
+        f"WHERE NOT ends_with(report, {literal(by_id(''))}) GROUP BY ALL"
     )
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {KEPT} (report VARCHAR, account_id VARCHAR, date_start DATE)")
 
@@ -102,6 +106,38 @@ def seed(connection: duckdb.DuckDBPyConnection, reports: Sequence[Report]) -> No
     )
 
 
+def seed_recovered(connection: duckdb.DuckDBPyConnection, reports: Sequence[Report]) -> None:
+    """Take over which of the rows that were there before the archive begins no report had listed; call after `seed`.
+
+    The book of recovered rows has no history. A day is kept where it does not tell how the first page found the row.
+    """
+    if not _exists(connection, EARLIER, RECOVERED_ROWS, "pipeline"):
+        return
+    book = f"(FROM {EARLIER}.{_RECOVERED} AS b LEFT JOIN {_REBUILT} USING ({_DAY}))"
+    connection.execute(
+        f"INSERT INTO {ALIAS}.{_RECOVERED} SELECT * EXCLUDE (rebuilt_from) FROM {book} "
+        "WHERE rebuilt_from IS NULL OR recovered_at < rebuilt_from"
+    )
+    for report in reports:
+        connection.execute(
+            f"INSERT INTO {KEPT} SELECT DISTINCT {_DAY} FROM {book} AS b WHERE report = {literal(report.name)} "
+            f'AND recovered_at >= rebuilt_from AND EXISTS (FROM {ALIAS}."{report.name}" AS t '
+            "WHERE t.account_id = b.account_id AND t.date_start = b.date_start "
+            f"AND t.{report.level.id_field} = b.entity_id)"
+        )
+
+
+def rebuilt_days(
+    connection: duckdb.DuckDBPyConnection, report: str, account_id: str, days: Sequence[date], moment: datetime
+) -> list[date]:
+    """Those of some days of a report of an account that are made from pages, and of which pages were there at a moment."""
+    rows = connection.execute(
+        f"SELECT date_start FROM {_REBUILT} WHERE report = {literal(report)} AND account_id = {literal(account_id)} "
+        f"AND date_start IN ({', '.join(map(literal, days))}) AND rebuilt_from <= {literal(moment)} ORDER BY date_start"
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
 def keep_unexplained(
     connection: duckdb.DuckDBPyConnection, reports: Sequence[Report], thinned_before: date | None
 ) -> None:
@@ -114,7 +150,8 @@ def keep_unexplained(
     """
     for report in reports:
         name = literal(report.name)
-        page = f"FROM {_MOMENTS} AS m WHERE m.report = {name} AND m.account_id = k.account_id AND m.date_start = k.date_start"
+        of_report = f"m.report IN ({name}, {literal(by_id(report.name))})"
+        page = f"FROM {_MOMENTS} AS m WHERE {of_report} AND m.account_id = k.account_id AND m.date_start = k.date_start"
         unexplained = f"NOT EXISTS ({page} AND m.collected_at = moment)"
         if thinned_before is not None:
             later = "m.collected_at > moment AND m.collected_at::DATE = moment::DATE"
@@ -143,9 +180,14 @@ def keep_days(connection: duckdb.DuckDBPyConnection, report: str, account_id: st
 
 
 def keep_recovered(connection: duckdb.DuckDBPyConnection) -> None:
-    """Keep the days with rows that no report lists: they came another way than as pages of a report."""
-    if _exists(connection, EARLIER, _RECOVERED, "pipeline"):
-        connection.execute(f"INSERT INTO {KEPT} SELECT DISTINCT {_DAY} FROM {EARLIER}.pipeline.{_RECOVERED}")
+    """Keep the days of which the archive tells of other rows that no report lists than the earlier warehouse."""
+    if not _exists(connection, EARLIER, RECOVERED_ROWS, "pipeline"):
+        return
+    earlier, rebuilt = (f"(SELECT {_DAY}, entity_id FROM {database}.{_RECOVERED})" for database in (EARLIER, ALIAS))
+    connection.execute(
+        f"INSERT INTO {KEPT} SELECT DISTINCT {_DAY} FROM "
+        f"((FROM {earlier} EXCEPT FROM {rebuilt}) UNION ALL (FROM {rebuilt} EXCEPT FROM {earlier}))"
+    )
 
 
 def keep_newer(connection: duckdb.DuckDBPyConnection) -> None:

@@ -10,10 +10,10 @@ from functools import cache
 import duckdb
 
 from meta_insights_pipeline.warehouse import compat, conversion_events, dictionary, marts
+from meta_insights_pipeline.warehouse.schema import VIEWS
 from meta_insights_pipeline.warehouse.sql import literal
 
-BOOK = "views"
-PROGRAM_TABLES = (BOOK, conversion_events.NAME, dictionary.NAME)
+PROGRAM_TABLES = (VIEWS, conversion_events.NAME, dictionary.NAME)
 """Tables with rows that the program itself writes: they stay when collected rows are removed."""
 
 
@@ -21,30 +21,28 @@ def views_are_current(connection: duckdb.DuckDBPyConnection, database: str) -> b
     """Whether an attached warehouse has the views of this program."""
     exists = connection.execute(
         f"SELECT count(*) FROM duckdb_tables() WHERE database_name = {literal(database)} AND schema_name = 'pipeline' "
-        f"AND table_name = {literal(BOOK)}"
+        f"AND table_name = {literal(VIEWS)}"
     ).fetchone()
     if exists == (0,):
         return False
-    row = connection.execute(f'SELECT any_value(fingerprint) FROM "{database}".pipeline.{BOOK}').fetchone()
+    row = connection.execute(f'SELECT any_value(fingerprint) FROM "{database}".pipeline.{VIEWS}').fetchone()
     return row == (_fingerprint(),)
 
 
 def view_statements(database: str) -> list[str]:
     """Make all of it, to be run in one transaction while `database` is the default one."""
-    book = f'"{database}".pipeline.{BOOK}'
-    text = "Of which statements the views are made; where the program has other ones, it makes the views again."
+    book = f'"{database}".pipeline.{VIEWS}'
     return [
         *_statements(database),
-        f"CREATE TABLE IF NOT EXISTS {book} (fingerprint VARCHAR NOT NULL)",
-        f"COMMENT ON TABLE {book} IS {literal(text)}",
         f"DELETE FROM {book}",
         f"INSERT INTO {book} VALUES ({literal(_fingerprint())})",
     ]
 
 
-def _statements(database: str) -> list[str]:
+@cache
+def _statements(database: str) -> tuple[str, ...]:
     rooms = (marts, dictionary, compat)
-    return [statement for room in rooms for statement in room.create_statements(database)]
+    return tuple(statement for room in rooms for statement in room.create_statements(database))
 
 
 @cache

@@ -1,6 +1,9 @@
 """Making the requests: what comes, what cannot be had, what Meta gives only in parts, and going on after a stop."""
 
 import json
+import threading
+from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -97,6 +100,129 @@ def test_a_day_that_is_too_large_comes_by_campaigns_ad_sets_and_ads_with_every_r
         assert not mine.missed
         assert max(len(event.parts) for event in mine.collected) == {"campaign": 2, "adset": 4, "ad": 8}[level]
         assert mine.lessons.size(mine.accounts[0].id, f"{level}_insights").by_entity  # type: ignore[union-attr]
+
+
+def test_trouble_with_everything_large_is_taken_for_size_once_something_smaller_comes(tmp_path: Path) -> None:
+    clock = SkippingClock()
+    with live(tmp_path, ONE) as home:
+        # As many as eight ads have in a week.
+        home.simulator.faults.add("graph_error", code=1, status=500, rows_above=56, times=None)
+        with desk(home, tmp_path, clock=clock) as mine:
+            mine.collect(mine.requests([Level.AD], days=28))
+            mine.assert_is_truth(Level.AD, days=28)
+            assert not mine.missed
+            mine.book.discard(purchase for event in mine.collected for purchase in event.purchases)
+            # The whole in vain, a day, two days, four, eight in vain, then four at a time.
+            assert home.simulator.requests.count("create_run") == 5 + 1 + 1 + 1 + 5 + 6
+        home.simulator.requests.clear()
+        with desk(home, tmp_path, owner="next", clock=clock) as mine:
+            mine.collect(mine.requests([Level.AD], days=28))
+            mine.assert_is_truth(Level.AD, days=28)
+            assert home.simulator.requests.count("create_run") == 7
+
+
+def test_trouble_with_a_direct_request_alone_is_avoided_by_a_report_and_that_is_remembered(tmp_path: Path) -> None:
+    clock = SkippingClock()
+    with live(tmp_path, ONE) as home:
+        home.simulator.faults.add("graph_error", code=1, status=500, kind="insights", times=None)
+        for owner, calls in (("first", 5), ("second", 5), ("third", 0)):
+            home.simulator.requests.clear()
+            with desk(home, tmp_path, owner=owner, clock=clock) as mine:
+                mine.collect(mine.requests([Level.AD], direct=True))
+                mine.assert_is_truth(Level.AD)
+                mine.book.discard(purchase for event in mine.collected for purchase in event.purchases)
+                # The first time it might have been an accident.
+                assert home.simulator.requests.count("insights") == calls
+                assert home.simulator.requests.count("create_run") == 1
+
+
+def test_an_outage_costs_few_calls_teaches_nothing_and_is_tried_again_later_each_time(tmp_path: Path) -> None:
+    clock = SkippingClock()
+    with live(tmp_path, ONE) as home:
+        home.simulator.faults.add("html", path="insights", status=503, times=None)
+        waits = []
+        for number in range(7):
+            home.simulator.requests.clear()
+            with desk(home, tmp_path, owner=f"run-{number}", clock=clock) as mine:
+                mine.collect(mine.requests([Level.AD], days=28))
+                first = mine.missed[0]
+                assert first.evidence is Evidence.LATER
+                assert sum(one.request.days.count for one in mine.missed) == 28
+                assert first.retry_at is not None
+                waits.append(round((first.retry_at - clock.now()) / timedelta(minutes=1)))
+                # The whole, one day of it, and the smallest question that there is.
+                counts = home.simulator.requests.counts()
+                assert counts["create_run"] + counts["insights"] == 3 * 5
+            clock.sleep(waits[-1] * 60)
+        assert waits == [15, 30, 60, 120, 240, 360, 360]
+        home.simulator.faults.clear()
+        home.simulator.requests.clear()
+        with desk(home, tmp_path, owner="last", clock=clock) as mine:
+            mine.collect(mine.requests([Level.AD], days=28))
+            mine.assert_is_truth(Level.AD, days=28)
+            assert home.simulator.requests.count("create_run") == 1
+
+
+def test_an_outage_of_reports_costs_few_calls_and_teaches_nothing(tmp_path: Path) -> None:
+    clock = SkippingClock()
+    with live(tmp_path, ONE) as home:
+        home.simulator.faults.add("job_failed", times=None)
+        with desk(home, tmp_path, clock=clock) as mine:
+            mine.collect(mine.requests([Level.AD], days=28))
+            assert all(one.evidence is Evidence.LATER for one in mine.missed)
+            assert sum(one.request.days.count for one in mine.missed) == 28
+            assert mine.api.meter.counts().total < 30
+            assert mine.lessons.sizes() == {}
+        home.simulator.faults.clear()
+        home.simulator.requests.clear()
+        with desk(home, tmp_path, owner="next", clock=clock) as mine:
+            mine.collect(mine.requests([Level.AD], days=28))
+            mine.assert_is_truth(Level.AD, days=28)
+            assert home.simulator.requests.count("create_run") == 1
+
+
+def test_while_reports_fail_what_fits_on_a_page_is_asked_for_directly(tmp_path: Path) -> None:
+    with live(tmp_path, ONE) as home, desk(home, tmp_path) as mine:
+        home.simulator.faults.add("job_failed", times=None)
+        (asked,) = mine.requests([Level.AD], days=28)
+        # A hundred rows a day: four days on a page.
+        mine.collect([replace(asked, rows=28 * 100.0)])
+        mine.assert_is_truth(Level.AD, days=28)
+        counts = home.simulator.requests.counts()
+        assert (counts["create_run"], counts["insights"]) == (2, 7)
+        assert mine.lessons.size(mine.accounts[0].id, "ad_insights") is None
+
+
+def test_reports_that_all_hang_are_given_up_after_three(tmp_path: Path) -> None:
+    with live(tmp_path, ONE) as home, desk(home, tmp_path) as mine:
+        home.simulator.faults.add("stuck_at_100_running", times=None)
+        mine.collect(mine.requests([Level.AD], days=28))
+        assert home.simulator.requests.count("create_run") == 3
+        assert all(one.evidence is Evidence.LATER for one in mine.missed)
+        assert sum(one.request.days.count for one in mine.missed) == 28
+
+
+def test_what_one_campaign_refuses_is_no_lesson_about_its_account(tmp_path: Path) -> None:
+    with live(tmp_path, ONE) as home, desk(home, tmp_path) as mine:
+        home.simulator.faults.add("graph_error", **TOO_LARGE, days_above=3)
+        (asked,) = mine.requests([Level.CAMPAIGN], days=12)
+        campaign = home.world.graph(mine.accounts[0].id).campaigns.ids[0]
+        mine.collect([replace(asked, node=campaign)])
+        assert not mine.missed
+        size = mine.lessons.size(campaign, "campaign_insights")
+        assert size is not None
+        assert size.days == 3
+        assert mine.lessons.size(mine.accounts[0].id, "campaign_insights") is None
+
+
+def test_an_unknown_refusal_of_a_parameter_is_looked_for_among_the_fields(tmp_path: Path) -> None:
+    with live(tmp_path, ONE) as home, desk(home, tmp_path) as mine:
+        home.simulator.faults.add(
+            "graph_error", code=100, subcode=987_654_321, status=400, query=",conversions", times=None
+        )
+        mine.collect(mine.requests([Level.AD]))
+        mine.assert_is_truth(Level.AD)
+        assert [event.withheld for event in mine.collected] == [("conversions",)]
 
 
 def test_an_account_report_is_never_put_together_from_parts_of_the_account(tmp_path: Path) -> None:
@@ -224,6 +350,27 @@ def test_a_report_goes_on_where_a_block_stopped_it_and_nothing_is_bought_twice(t
         assert home.simulator.requests.count("run_insights") == 4
 
 
+@pytest.mark.parametrize(("later", "submitted"), [(timedelta(days=2), 1), (timedelta(0), 2)])
+def test_a_report_of_days_that_were_over_is_gone_on_with_for_its_life_and_one_of_an_unfinished_day_is_not(
+    tmp_path: Path, later: timedelta, submitted: int
+) -> None:
+    spec = WorldSpec(accounts=1, campaigns=5, adsets_per_campaign=5, ads_per_adset=20, always_on=True)
+    with live(tmp_path, spec) as home:
+        # Asked for on the last of its days, or after it.
+        clock = SkippingClock(home.at + later)
+        with desk(home, tmp_path, clock=clock) as mine:
+            block = {"code": 80000, "status": 400, "headers": {"retry-after": "1200"}}
+            home.simulator.faults.add("graph_error", kind="run_insights", skip=2, **block)
+            mine.collect(mine.requests([Level.AD]))
+            assert [one.evidence for one in mine.missed] == [Evidence.LATER]
+        clock.sleep(timedelta(days=5).total_seconds())
+        with desk(home, tmp_path, owner="next", clock=clock) as mine:
+            mine.book.sweep()
+            mine.collect(mine.requests([Level.AD]))
+            mine.assert_is_truth(Level.AD)
+        assert home.simulator.requests.count("create_run") == submitted
+
+
 def test_what_a_killed_sync_has_bought_whole_costs_the_next_one_nothing(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         with desk(home, tmp_path) as mine:
@@ -239,16 +386,56 @@ def test_what_a_killed_sync_has_bought_whole_costs_the_next_one_nothing(tmp_path
 
 
 def test_a_report_that_is_gone_is_asked_for_anew(tmp_path: Path) -> None:
+    clock = SkippingClock()
     with live(tmp_path, ONE) as home:
-        with desk(home, tmp_path) as mine:
+        with desk(home, tmp_path, clock=clock) as mine:
             home.simulator.faults.add("graph_error", kind="run_status", code=2, status=500, times=5)
             mine.collect(mine.requests([Level.AD]))
             assert [one.evidence for one in mine.missed] == [Evidence.LATER]
+        clock.sleep(60)
         home.simulator.faults.add("graph_error", kind="run_status", code=100, subcode=33, status=400)
-        with desk(home, tmp_path, owner="next") as mine:
+        with desk(home, tmp_path, owner="next", clock=clock) as mine:
             mine.collect(mine.requests([Level.AD]))
             mine.assert_is_truth(Level.AD)
         assert home.simulator.requests.count("create_run") == 2
+
+
+class _GatedClock(SkippingClock):
+    """Whoever waits, waits until the gate is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.waited_in_vain = False
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0 and not self.gate.wait(10):
+            self.waited_in_vain = True
+        super().sleep(seconds)
+
+
+def test_an_account_whose_calls_must_wait_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    clock = _GatedClock()
+    with live(tmp_path) as home, desk(home, tmp_path, clock=clock) as mine:
+        slow, other = mine.accounts
+        usage = {slow.id: [{"type": "ads_insights", "call_count": 90, "total_cputime": 1, "total_time": 1}]}
+        home.simulator.faults.add(
+            "headers",
+            headers={"x-business-use-case-usage": json.dumps(usage)},
+            kind="insights",
+            account=slow.id,
+            times=None,
+        )
+        asked = mine.requests([Level.AD], days=30, direct=True)
+        whole = next(request for request in asked if request.account == slow)
+        quick = next(request for request in asked if request.account == other)
+        mine.collect([replace(whole, days=whole.days.parts(1)[0])])
+        days = [replace(whole, days=day) for day in whole.days.parts(1)[1:]]
+        with closing(mine.collector.collect([*days, quick])) as events:
+            first = next(events)
+            clock.gate.set()
+            assert [first.request.account, *{event.request.account for event in events}] == [other, slow]
+    assert not clock.waited_in_vain
 
 
 def test_the_numbers_of_running_entities_are_a_call_each(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """What Meta taught: kept on disk, and not for ever."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from meta_insights_pipeline.collector.lessons import Lessons, Size
+from meta_insights_pipeline.collector.lessons import Lessons, Size, Split
+from meta_insights_pipeline.collector.portions import DAYS, Bound, Key
 from meta_insights_pipeline.state import State
 from meta_insights_pipeline_tests.clocks import SkippingClock
 
 NOW = datetime(2026, 11, 22, 14, tzinfo=UTC)
+ADS = Key("1", "ad_insights")
 
 
 @pytest.fixture
@@ -24,25 +26,58 @@ def lessons(tmp_path: Path, clock: SkippingClock) -> Iterator[Lessons]:
         yield Lessons(state, clock)
 
 
-def test_a_refused_size_is_remembered_by_the_next_process_as_half_of_it(tmp_path: Path, clock: SkippingClock) -> None:
+def test_bounds_are_remembered_by_the_next_process(tmp_path: Path, clock: SkippingClock) -> None:
+    bound = Bound(14, 28, 1, clock.now().timestamp() + 60)
     with State(tmp_path / "state.sqlite") as state:
-        Lessons(state, clock).refused_days("1", "ad_insights", 28)
+        Lessons(state, clock).set_bound(ADS, DAYS, bound)
+        Lessons(state, clock).set_bound(ADS, "campaign", bound)
     with State(tmp_path / "state.sqlite") as state:
-        assert Lessons(state, clock).sizes() == {("1", "ad_insights"): Size(14)}
+        lessons = Lessons(state, clock)
+        assert lessons.sizes() == {("1", "ad_insights"): Size(14)}
+        assert lessons.bound(ADS, "campaign") == bound
+        lessons.set_bound(ADS, DAYS, None)
+        assert lessons.bound(ADS, DAYS) is None
 
 
-def test_a_size_only_shrinks_and_a_single_refused_day_is_asked_for_in_parts(lessons: Lessons) -> None:
-    lessons.refused_days("1", "ad_insights", 8)
-    lessons.refused_days("1", "ad_insights", 28)
-    assert lessons.size("1", "ad_insights") == Size(4)
-    lessons.refused_days("1", "ad_insights", 1)
-    assert lessons.size("1", "ad_insights") == Size(1, by_entity=True)
+def test_what_a_day_by_entities_costs_is_part_of_a_size(lessons: Lessons, clock: SkippingClock) -> None:
+    lessons.set_bound(ADS, DAYS, Bound(0, 1, 1, clock.now().timestamp() + 60))
+    lessons.split(ADS, Split(1, 4, 0, 0))
+    assert lessons.size("1", "ad_insights") == Size(1, by_entity=True, split=Split(1, 4, 0, 0))
 
 
-def test_a_size_wears_off_after_a_week(lessons: Lessons, clock: SkippingClock) -> None:
-    lessons.refused_days("1", "ad_insights", 28)
-    clock.sleep(timedelta(days=8).total_seconds())
-    assert lessons.size("1", "ad_insights") is None
+def test_failures_in_a_row_are_counted_until_something_comes(lessons: Lessons) -> None:
+    assert [lessons.failed(ADS) for _ in range(3)] == [1, 2, 3]
+    lessons.came(Key("2", "ad_insights"))
+    assert lessons.failed(ADS) == 4
+    lessons.came(ADS)
+    assert lessons.failed(ADS) == 1
+
+
+def test_how_long_a_report_takes_follows_what_was_seen_of_reports_of_about_as_many_days(lessons: Lessons) -> None:
+    assert lessons.expected_wait(ADS, 28) is None
+    lessons.waited(ADS, 28, 100.0, 4)
+    lessons.waited(ADS, 29, 120.0, 2)
+    assert lessons.expected_wait(ADS, 28) == 110.0
+    assert lessons.expected_wait(ADS, 3) is None
+    size = lessons.size("1", "ad_insights")
+    assert size is not None
+    # The first time nobody knew how long to wait, so that it took more questions.
+    assert size.polls == 2.0
+
+
+def test_a_report_that_was_ready_at_the_first_question_is_waited_for_a_little_less_the_next_time(
+    lessons: Lessons,
+) -> None:
+    lessons.waited(ADS, 28, 100.0, 4)
+    lessons.waited(ADS, 28, 100.0, 1)
+    assert lessons.expected_wait(ADS, 28) == 97.5
+
+
+def test_an_account_without_reports_is_waited_for_as_long_as_others_but_not_very_long(lessons: Lessons) -> None:
+    lessons.waited(Key("2", "ad_insights"), 28, 10.0, 2)
+    assert lessons.expected_wait(ADS, 28) == 10.0
+    lessons.waited(Key("3", "ad_insights"), 28, 500.0, 2)
+    assert lessons.expected_wait(ADS, 28) == 30.0
 
 
 def test_a_field_in_quarantine_is_due_after_a_day_and_then_after_twice_as_long(

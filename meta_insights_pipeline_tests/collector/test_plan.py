@@ -6,7 +6,7 @@ from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
 from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.collector.days import DayRange
-from meta_insights_pipeline.collector.lessons import Size
+from meta_insights_pipeline.collector.lessons import Size, Split
 from meta_insights_pipeline.collector.plan import (
     PAGE_ROWS,
     PART_ROWS,
@@ -71,6 +71,29 @@ def test_what_meta_refused_before_is_not_asked_for_in_that_size_again() -> None:
     tasks = plan([BERLIN, SYDNEY], ADS, MONTH, NOW, {}, {("1", "ad_insights"): Size(10)})
     assert [task.days.count for task in tasks if task.account == BERLIN] == [10, 10, 9]
     assert [task.days.count for task in tasks if task.account == SYDNEY] == [29]
+
+
+def test_what_meta_gives_on_a_page_and_what_it_refused_directly_are_part_of_the_plan_and_its_cost() -> None:
+    rows, sizes = {("1", "ad_insights"): 10.0}, {("1", "ad_insights"): Size(page_rows=60)}
+    tasks = plan([BERLIN], ADS, MONTH, NOW, rows, sizes)
+    assert [task.direct for task in tasks] == [True]
+    assert estimate(tasks, 2.0, sizes) == {"insights_page": 5}
+    sizes = {("1", "ad_insights"): Size(direct_days=28, page_rows=60, polls=1.0)}
+    tasks = plan([BERLIN], ADS, MONTH, NOW, rows, sizes)
+    assert [task.direct for task in tasks] == [False]
+    assert estimate(tasks, 2.0, sizes) == {"report_submit": 1, "report_poll": 1, "report_page": 5}
+
+
+def test_days_that_come_by_entities_cost_what_they_cost_the_last_time() -> None:
+    sizes = {("1", "ad_insights"): Size(1, by_entity=True, split=Split(1, 3, 2, 4))}
+    tasks = plan([BERLIN], ADS, MONTH, NOW, {("1", "ad_insights"): 500.0}, sizes)
+    assert len(tasks) == 29
+    assert estimate(tasks, 2.0, sizes) == {
+        "insights_page": 29 * 4,
+        "report_submit": 29 * 2,
+        "report_poll": 29 * 4,
+        "report_page": 29 * 4,
+    }
 
 
 def test_the_size_of_an_account_is_asked_for_only_before_a_long_range_and_where_it_is_unknown() -> None:

@@ -42,66 +42,66 @@ def test_the_same_question_has_the_same_identity_whatever_the_order_of_its_param
 
 def test_after_a_kill_the_next_sync_goes_on_behind_the_last_page(shelf: Shelf) -> None:
     book = shelf.book("one")
-    bought = book.claim(KEY, asynchronous=True, final=False)
+    bought = book.claim(KEY, asynchronous=True, ended=False)
     book.submitted(bought, "77")
     book.add_page(bought, b"[1]", "MQ")
     shelf.alive.discard("one")
-    found = shelf.book("two").claim(KEY, asynchronous=True, final=False)
+    found = shelf.book("two").claim(KEY, asynchronous=True, ended=False)
     assert (found.run_id, found.pages, found.after, found.complete) == ("77", 1, "MQ", False)
     assert [file.read_bytes() for file in shelf.book("two").files(found)] == [b"[1]"]
     assert found.asked_at == NOW
 
 
 def test_what_another_living_sync_works_on_is_not_taken(shelf: Shelf) -> None:
-    bought = shelf.book("one").claim(KEY, asynchronous=True, final=False)
-    other = shelf.book("two").claim(KEY, asynchronous=True, final=False)
+    bought = shelf.book("one").claim(KEY, asynchronous=True, ended=False)
+    other = shelf.book("two").claim(KEY, asynchronous=True, ended=False)
     assert other.id != bought.id
     shelf.book("one").release()
-    assert shelf.book("two").claim(KEY, asynchronous=True, final=False).id in (bought.id, other.id)
+    assert shelf.book("two").claim(KEY, asynchronous=True, ended=False).id in (bought.id, other.id)
 
 
 @pytest.mark.parametrize(
-    ("asynchronous", "final", "lives"),
+    ("asynchronous", "ended", "lives"),
     [(False, False, timedelta(minutes=15)), (True, False, timedelta(hours=24)), (True, True, timedelta(days=29))],
 )
 def test_it_is_gone_on_with_for_as_long_as_it_is_as_good_as_new(
-    shelf: Shelf, asynchronous: bool, final: bool, lives: timedelta
+    shelf: Shelf, asynchronous: bool, ended: bool, lives: timedelta
 ) -> None:
     book = shelf.book("one")
-    bought = book.claim(KEY, asynchronous=asynchronous, final=final)
+    bought = book.claim(KEY, asynchronous=asynchronous, ended=ended)
     shelf.clock.sleep(lives.total_seconds() - 1)
-    assert book.claim(KEY, asynchronous=asynchronous, final=final).id == bought.id
+    assert book.claim(KEY, asynchronous=asynchronous, ended=ended).id == bought.id
     shelf.clock.sleep(2)
-    assert book.claim(KEY, asynchronous=asynchronous, final=final).id != bought.id
+    assert book.claim(KEY, asynchronous=asynchronous, ended=ended).id != bought.id
 
 
 def test_a_list_whose_last_page_was_empty_is_complete_all_the_same(shelf: Shelf) -> None:
     book = shelf.book("one")
-    bought = book.claim(KEY, asynchronous=True, final=False)
+    bought = book.claim(KEY, asynchronous=True, ended=False)
     book.add_page(bought, b"[1]", "MQ")
     book.finish(bought)
-    assert book.claim(KEY, asynchronous=True, final=False).complete
+    assert book.claim(KEY, asynchronous=True, ended=False).complete
 
 
 def test_what_is_in_the_warehouse_is_forgotten_with_its_pages(shelf: Shelf) -> None:
     book = shelf.book("one")
-    bought = book.claim(KEY, asynchronous=True, final=False)
+    bought = book.claim(KEY, asynchronous=True, ended=False)
     book.add_page(bought, b"[1]", None)
     (page,) = book.files(bought)
     book.discard([bought])
     assert not page.exists()
-    assert book.claim(KEY, asynchronous=True, final=False).pages == 0
+    assert book.claim(KEY, asynchronous=True, ended=False).pages == 0
 
 
 def test_a_sweep_removes_what_is_too_old_and_leaves_what_somebody_works_on(shelf: Shelf) -> None:
     old, held, fresh = (shelf.book(owner) for owner in ("one", "two", "three"))
-    bought = old.claim(KEY, asynchronous=True, final=False)
+    bought = old.claim(KEY, asynchronous=True, ended=False)
     old.add_page(bought, b"[1]", "MQ")
-    worked_on = held.claim(KEY, asynchronous=True, final=False)
+    worked_on = held.claim(KEY, asynchronous=True, ended=False)
     held.add_page(worked_on, b"[2]", "MQ")
     shelf.alive.discard("one")
     shelf.clock.sleep(timedelta(hours=25).total_seconds())
-    new = fresh.claim(KEY, asynchronous=True, final=False)
+    new = fresh.claim(KEY, asynchronous=True, ended=False)
     fresh.add_page(new, b"[3]", None)
     fresh.sweep()
     assert sorted(file.read_bytes() for file in shelf.pages.rglob("*.json")) == [b"[2]", b"[3]"]

@@ -54,7 +54,7 @@ class Pages:
             file = self._folder / f"{len(self.parts)}-{len(files)}.json"
             file.write_text(page if isinstance(page, str) else json.dumps(page), "utf-8")
             files.append(file)
-        purchase = Purchase(len(self.parts), asynchronous=False, final=False, asked_at=at, complete=True)
+        purchase = Purchase(len(self.parts), asynchronous=False, ended=False, asked_at=at, complete=True)
         self.parts.append(Part(purchase, tuple(files), fields))
         return self
 

@@ -1,6 +1,7 @@
 """What the code location offers: names that users and scripts hold on to, and what a person reads in the UI."""
 
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -53,6 +54,17 @@ def test_every_asset_says_what_it_is() -> None:
 def test_insights_are_partitioned_by_day_and_entities_are_not() -> None:
     for name, spec in specs().items():
         assert isinstance(spec.partitions_def, dg.DailyPartitionsDefinition) == (name in INSIGHTS), name
+
+
+def test_insights_are_marked_when_no_sync_has_come_for_hours() -> None:
+    for name, spec in specs().items():
+        policy = spec.freshness_policy
+        if name in INSIGHTS:
+            assert policy == dg.FreshnessPolicy.time_window(
+                warn_window=timedelta(hours=3), fail_window=timedelta(hours=12)
+            )
+        else:
+            assert policy is None, name
 
 
 def test_every_asset_has_every_check() -> None:

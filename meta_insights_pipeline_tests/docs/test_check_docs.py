@@ -178,6 +178,12 @@ def test_the_generated_parts_are_drawn_up_again(copy: Path) -> None:
     assert (copy / "docs/data.md").read_text("utf-8") == before
 
 
+def test_every_history_is_said_to_end_at_the_column_that_ends_its_versions() -> None:
+    rows = [line.split(" | ") for line in check_docs.history_tables().splitlines()[2:]]
+    assert {row[2] for row in rows if "insight" in row[0]} == {"`superseded_at`"}
+    assert {row[2] for row in rows if "insight" not in row[0]} == {"`valid_to`"}
+
+
 def test_problems_are_printed_one_a_line_with_exit_code_1(
     copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

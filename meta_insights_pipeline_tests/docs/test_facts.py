@@ -28,10 +28,11 @@ from meta_insights_pipeline.collector.entities import (
     REFUSED_CREATIVES_AT_MOST,
     UNLISTED_CREATIVES_AT_MOST,
 )
-from meta_insights_pipeline.collector.fetching import FINAL_AFTER
-from meta_insights_pipeline.collector.lessons import FIRST_QUARANTINE, LONGEST_QUARANTINE, SIZE_LASTS
+from meta_insights_pipeline.collector.lessons import FIRST_QUARANTINE, LONGEST_QUARANTINE
 from meta_insights_pipeline.collector.plan import PAGE_ROWS, PART_ROWS, UNSEEN_DAYS, WHOLE_ROWS, Request
-from meta_insights_pipeline.collector.report_book import FRESH_ANSWER, FRESH_REPORT, REPORT_LIVES
+from meta_insights_pipeline.collector.portions import FIRST_PAUSE, LONGEST_PAUSE
+from meta_insights_pipeline.collector.report_book import FRESH_ANSWER, REPORT_LIVES, UNFINISHED_REPORT
+from meta_insights_pipeline.collector.turns import LATE_CALLS_AT_ONCE
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.assets import INSIGHTS_CHECKS, SyncConfig
 from meta_insights_pipeline.defs.sensors import resume_missing_sensor
@@ -95,12 +96,17 @@ def words(document: str) -> str:
         (WORKS, f"{IN_FLIGHT} reports are under way at a time"),
         (WORKS, f"At most {CALLS_AT_ONCE} calls are made at once"),
         (WORKS, f"after {POLL.first:g} s"),
+        (WORKS, f"then after {POLL.second:g} s"),
         (WORKS, f"at most {POLL.longest:g} s apart"),
+        (WORKS, f"in one of {LATE_CALLS_AT_ONCE} turns"),
         (WORKS, f"without progress for {POLL.stalled / 60:g} minutes"),
         (WORKS, f"no progress for {POLL.stalled / 60:g} minutes"),
         (WORKS, f"{BYTES_AT_ONCE / 1e6:g} MB of pages at a time"),
         # What Meta refuses.
-        (WORKS, f"remembered for {SIZE_LASTS / DAY:g} days"),
+        (
+            WORKS,
+            f"after {FIRST_PAUSE / DAY:g} day, then after twice as long each time, at most after {LONGEST_PAUSE / DAY:g} days",
+        ),
         (WORKS, f"tried again after {FIRST_QUARANTINE / DAY:g} day, then after twice as long each time"),
         (WORKS, f"at most after {LONGEST_QUARANTINE / DAY:g} days"),
         (DATA, f"tried again after {FIRST_QUARANTINE / DAY:g} day, then after twice as long each time"),
@@ -120,8 +126,8 @@ def words(document: str) -> str:
         (WORKS, f"A call waits {RETRY.longest_queue:g} s at most for room"),
         # What was bought.
         (WORKS, f"| a direct answer | {FRESH_ANSWER / MINUTE:g} minutes;"),
-        (WORKS, f"| an asynchronous report | {FRESH_REPORT / HOUR:g} hours |"),
-        (WORKS, f"ended {FINAL_AFTER / DAY:g} days before it was asked for | {REPORT_LIVES / DAY:g} days;"),
+        (WORKS, f"days that were all over when it was asked for | {REPORT_LIVES / DAY:g} days;"),
+        (WORKS, f"with a day that was not over | {UNFINISHED_REPORT / HOUR:g} hours;"),
         # Entities.
         (WORKS, f"{ENTITIES_EVERY} minutes ago"),
         (DAGSTER, f"| `entities_every_minutes` | `{ENTITIES_EVERY}` |"),

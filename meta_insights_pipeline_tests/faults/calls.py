@@ -15,6 +15,7 @@ from meta_insights_pipeline_tests.faults.case import (
     error,
     in_turn,
     named,
+    of_victims,
     once,
     told,
 )
@@ -171,6 +172,7 @@ def _more_limit_cases() -> tuple[Case, ...]:
 
 # ---- Meta's own trouble ----
 
+_GIVES_UP = "calls 5 times, then for a report, then for a single day; gives up, goes on with the other accounts"
 _TROUBLE = (
     ("1", "codes 1 and 1/99", (error(1, status=500), error(1, 99, status=500))),
     ("2", "codes 2, 2/1504043 and 2/1504044", (error(2), error(2, 1504043), error(2, 1504044))),
@@ -195,11 +197,45 @@ def trouble_cases() -> tuple[Case, ...]:
         *passing,
         Case(
             id="trouble-lasting",
-            meta="has trouble (code 1) with every call about some accounts",
-            does="gives up after 5 calls, goes on with the other accounts",
+            meta="has trouble (code 1) with every call for insights of some accounts",
+            does=_GIVES_UP,
             outcome=Outcome.DEFERRED,
-            rules=always("graph_error", **error(1, status=500)),
+            rules=of_victims("graph_error", **error(1, status=500, path="/insights$")),
             says=("code 1",),
+        ),
+        Case(
+            id="trouble-direct-lasting",
+            meta="has trouble (code 1) with every direct call for insights",
+            does="asks for an asynchronous report after 5 calls, and remembers that",
+            outcome=Outcome.EQUAL,
+            rules=always("graph_error", ("insights",), **error(1, status=500)),
+            leaves=True,
+        ),
+        Case(
+            id="trouble-when-large",
+            meta="has trouble with more than 12 rows at once (code 1/99; of another account: code 2/1504044)",
+            does="asks for one day, and for twice as many each time as long as they come; remembers how many did",
+            outcome=Outcome.EQUAL,
+            rules=each_its_own(
+                "graph_error", error(1, 99, status=500, rows_above=12), error(2, 1504044, rows_above=12)
+            ),
+            leaves=True,
+        ),
+        Case(
+            id="trouble-when-day-large",
+            meta="has trouble (code 1) with more than 2 rows at once, fewer than there are on a day",
+            does="asks for one campaign, ad set, ad of a day, then for more; no row is cut in two",
+            outcome=Outcome.EQUAL,
+            rules=(Rule("graph_error", "", REPORT, error(1, status=500, times=None, rows_above=2)),),
+            leaves=True,
+        ),
+        Case(
+            id="trouble-page-large",
+            meta="has trouble (code 1) with pages of more than 100 rows of a report",
+            does="asks for a page of 25 rows, and for twice as many each time as long as they come; remembers how many did",
+            outcome=Outcome.EQUAL,
+            rules=always("graph_error", ("run_insights",), **error(1, status=500, limit_above=100)),
+            leaves=True,
         ),
         Case(
             id="trouble-unknown-code",
@@ -274,16 +310,25 @@ def silence_cases() -> tuple[Case, ...]:
         *(
             Case(
                 id=f"{id_}-lasting",
-                meta=f"{meta} to every call about some accounts",
-                does="gives up after 5 calls, goes on with the other accounts",
+                meta=f"{meta} to every call for insights of some accounts",
+                does=_GIVES_UP,
                 outcome=Outcome.DEFERRED,
-                rules=always(action),
+                rules=of_victims(action, path="/insights$"),
                 says=(says,),
             )
             for id_, meta, action, says in (
                 ("html", "answers 503 with HTML", "html", "HTTP 503"),
                 ("truncated", "answers with two thirds of the JSON", "truncate", "the answer"),
             )
+        ),
+        Case(
+            id="hang-lasting",
+            meta="does not answer any call for insights of some accounts",
+            does=_GIVES_UP,
+            outcome=Outcome.DEFERRED,
+            rules=of_victims("hang", path="/insights$", seconds=5.0),
+            says=("no answer",),
+            timeouts=impatient,
         ),
         Case(
             id="html-503-retry-after",
@@ -457,12 +502,16 @@ def version_cases() -> tuple[Case, ...]:
     return (
         Case(
             id="version-upgraded",
-            meta="answers with a newer version than the one that is set, and warns",
-            does="reads the answer as ever",
+            meta="answers with a newer version than the one that is set and has ended, and warns",
+            does="tells an error before the first call and one with the answer, which it reads as ever",
             outcome=Outcome.EQUAL,
-            sees="`warnings` says so, once",
+            sees="`version_warnings` says that the version has ended and that another one answered; the asset check fails",
             variables={"META_GRAPH_API_VERSION": "v24.0"},
-            receipt=lambda receipt: len(receipt.warnings) == 1 and "auto-upgraded" in receipt.warnings[0],
+            receipt=lambda receipt: (
+                len(receipt.warnings) == 2
+                and "v24.0 of the Marketing API ended" in receipt.warnings[0]
+                and "auto-upgraded" in receipt.warnings[1]
+            ),
         ),
         Case(
             id="version-warning",

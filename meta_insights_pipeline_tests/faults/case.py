@@ -23,7 +23,7 @@ class Outcome(Enum):
     NAMED = "`partial`; the account stands in `refused` and its reports in `missing` as `refused`"
     DEFERRED = "`partial`; `missing` names the reports as `deferred`, with the time at which they are due"
     FAILED = "`partial`; `missing` names the reports as `failed`, due in 6 hours"
-    STOPPED = "no receipt: one sentence and exit code 1; tables and published file stay as they were"
+    STOPPED = "one sentence, exit code 1, a receipt with `error`; tables and published file stay as they were"
     TOKEN = "`failed`; what came before is stored, the published file stays as it was"
     ENTITIES = "`partial`; `not_refreshed` names the account, `pipeline.missing_entities` the list"
     OBJECTS = "`complete`; `warnings` tells of the object, and `pipeline.missing_entities` names it"

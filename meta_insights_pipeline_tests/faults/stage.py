@@ -32,6 +32,7 @@ from meta_insights_pipeline.graph_api.budget import Budget
 from meta_insights_pipeline.graph_api.client import GraphApi, Timeouts
 from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import Harvest, collect_and_stage
+from meta_insights_pipeline.home_files import MissingBook, MissingPart
 from meta_insights_pipeline.receipt import Missing
 from meta_insights_pipeline.settings import Settings, SettingsError
 from meta_insights_pipeline.simulator.calls import read_call
@@ -250,6 +251,7 @@ class Stage:
             source="live",
             publish_result=True,
         )
+        MissingBook(settings.home).save([MissingPart(**asdict(gap)) for gap in harvest.gaps])
         missing = tuple(Missing.model_validate(asdict(gap)) for gap in harvest.gaps)
         state_of_sync = harvest.state([account.id for account in self.world.accounts], ())
         return Ended(state_of_sync, missing, " ".join(gap.reason for gap in missing))

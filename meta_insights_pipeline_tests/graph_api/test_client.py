@@ -474,7 +474,8 @@ def test_a_refused_connection_brings_no_secrets_to_light(caplog: pytest.LogCaptu
         error = failure(lambda: api.get("me", {"fields": "id"}, kind="me", read=read_object))
     assert clock.waits == [1.0, 2.0, 4.0, 8.0]
     levels = [record.levelname for record in caplog.records if record.name == CLIENT_LOG]
-    assert levels == 4 * ["WARNING"] + ["INFO"]
+    # The last one is for whoever asked to tell.
+    assert levels == 4 * ["WARNING"] + ["DEBUG"]
     _shows_nothing(error, caplog)
 
 
@@ -521,7 +522,7 @@ def test_a_call_that_is_made_again_is_told_with_its_reason_and_wait(
 
 
 def test_log_records_carry_the_trace_id_and_the_account(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, CLIENT_LOG)
+    caplog.set_level(logging.DEBUG, CLIENT_LOG)
     with talk(world, version="v19.0") as session:
         session.simulator.faults.add("graph_error", code=2, path="/act_")
         session.simulator.faults.add("graph_error", code=200, path="/act_", skip=1)
@@ -529,8 +530,14 @@ def test_log_records_carry_the_trace_id_and_the_account(world: World, caplog: py
         error = failure(lambda: session.api.get(path, {}, kind="account", account=account, read=read_object))
         session.simulator.faults.add("reset", path="/me$")
         session.me()
-    version, retry, refusal, broken = (vars(record) for record in caplog.records)
+    calls: list[dict[str, object]] = []
+    told: list[dict[str, Any]] = []
+    for record in caplog.records:
+        (calls if ": HTTP " in record.getMessage() else told).append(vars(record))
+    version, retry, refusal, broken = told
     assert version["msg"] == "%s"
+    assert [call["account"] for call in calls] == [account, account, None]
+    assert all(call["fbtrace_id"] for call in calls)
     for about in (version, retry, refusal):
         assert about["account"] == account
         assert about["fbtrace_id"].startswith("A")

@@ -1,5 +1,6 @@
 """Pages: cut without loss, noticed when they end early, and followed to the end of their list."""
 
+import itertools
 import json
 from decimal import Decimal
 from typing import Any
@@ -17,9 +18,9 @@ from meta_insights_pipeline.graph_api.errors import (
     TooMuchDataError,
     TransportError,
 )
-from meta_insights_pipeline.graph_api.paging import Page, follow_pages, list_objects, read_page
+from meta_insights_pipeline.graph_api.paging import Page, PageSize, follow_pages, list_objects, read_page
 from meta_insights_pipeline.simulator import World, WorldSpec
-from meta_insights_pipeline_tests.graph_api.support import TOKEN, daily, failure, rows_of, talk
+from meta_insights_pipeline_tests.graph_api.support import TOKEN, Talk, daily, failure, rows_of, talk
 
 fixed = settings(derandomize=True, database=None, deadline=None)
 
@@ -446,3 +447,65 @@ def test_the_numbers_of_a_list_of_objects_are_exact(world: World) -> None:
         session.simulator.faults.add("text", status=200, body=body)
         (row,) = list_objects(session.api, "me/adaccounts", {}, kind="account")
         assert row == {"balance": Decimal("0.1000000000000000000001"), "count": 3}
+
+
+# ---- how large a page may be ----
+
+
+def _sizes(talked: Talk) -> list[int]:
+    """The limits that were asked for, each run of equal ones once."""
+    return [
+        int(limit) for limit, _ in itertools.groupby(request.query["limit"] for request in talked.simulator.received)
+    ]
+
+
+def _read_with(session: Talk, size: PageSize) -> int:
+    pages = follow_pages(session.api, f"{session.account}/insights", daily(limit="80"), kind="insights_page", size=size)
+    return len(rows_of(list(pages)))
+
+
+def test_a_remembered_size_is_where_a_list_begins_and_it_does_not_grow(world: World) -> None:
+    with talk(world) as session:
+        size = PageSize(80, 5, grows=False)
+        assert _read_with(session, size) == 80
+        assert _sizes(session) == [5]
+    assert (size.given, size.refused) == (5, None)
+
+
+def test_a_size_that_was_refused_is_told(world: World) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add("graph_error", code=100, subcode=1487534, limit_above=30, times=None)
+        size = PageSize(80, grows=False)
+        assert _read_with(session, size) == 80
+        assert _sizes(session) == [80, 40, 20]
+    assert (size.given, size.refused, size.is_sure) == (20, 40, True)
+
+
+def test_trouble_with_a_large_page_is_followed_by_a_small_one_and_larger_ones_as_long_as_they_come(
+    world: World,
+) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add("graph_error", code=1, status=500, limit_above=300, times=None)
+        size = PageSize(400, grows=False, after_trouble=True)
+        assert _read_with(session, size) == 80
+        assert _sizes(session) == [400, 25, 50, 100]
+    assert (size.given, size.refused, size.is_sure) == (100, 400, False)
+
+
+def test_trouble_after_a_smaller_page_came_tells_how_large_a_page_may_be(world: World) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add("graph_error", code=1, status=500, limit_above=40, times=None)
+        size = PageSize(400, grows=False, after_trouble=True)
+        assert _read_with(session, size) == 80
+        assert _sizes(session) == [400, 25, 50, 25]
+    assert (size.given, size.refused, size.is_sure) == (25, 50, True)
+
+
+@pytest.mark.parametrize(("after_trouble", "calls"), [(False, 5), (True, 10)])
+def test_an_outage_is_met_by_one_small_page_at_most(after_trouble: bool, calls: int, world: World) -> None:
+    with talk(world) as session:
+        session.simulator.faults.add("html", status=503, times=None)
+        size = PageSize(400, grows=False, after_trouble=after_trouble)
+        assert type(failure(lambda: _read_with(session, size))) is TransportError
+        assert session.calls == calls
+    assert size.given == 0

@@ -27,6 +27,7 @@ from meta_insights_pipeline.graph_api.paging import follow_pages
 from meta_insights_pipeline.graph_api.report_runs import (
     STATUS_FIELDS,
     PollPolicy,
+    Ready,
     RunStatus,
     next_wait,
     submit,
@@ -117,9 +118,37 @@ def test_a_run_is_polled_until_it_is_done_and_not_much_longer(seconds: float, wo
         run_id = session.submit()
         session.wait(run_id)
         assert seconds <= session.time.passed <= seconds + 30.0 + 0.4
-        assert all(0.2 <= wait <= 30.0 for wait in session.time.slept)
-        assert len(session.time.slept) == session.polls() <= 12 + seconds / 30
+        assert all(0.2 <= wait <= 120.0 for wait in session.time.slept)
+        assert len(session.time.slept) == session.polls() <= 4 + seconds / 100
         assert len(session.rows(run_id)) == 80
+
+
+@pytest.mark.parametrize("seconds", [5.0, 120.0, 400.0])
+def test_a_run_that_takes_as_long_as_the_last_one_is_polled_once(seconds: float, world: World) -> None:
+    with reports(world, seconds=seconds) as session:
+        ready = wait_until_ready(
+            session.talk.api,
+            session.submit(),
+            expected=seconds,
+            sleep=session.time.sleep,
+            clock=session.time.clock,
+        )
+        assert (ready, session.polls()) == (Ready(1, 0.0), 1)
+
+
+def test_a_run_that_was_submitted_before_is_waited_for_as_long_as_is_left(world: World) -> None:
+    with reports(world, seconds=100.0) as session:
+        began, run_id = session.time.clock(), session.submit()
+        session.time.sleep(70.0)
+        options = {"expected": 100.0, "sleep": session.time.sleep, "clock": session.time.clock}
+        assert wait_until_ready(session.talk.api, run_id, began=began, **options).asked == 1  # type: ignore[arg-type]
+        assert session.time.passed == 100.0
+
+
+def test_a_run_takes_as_long_as_meta_says_if_it_says_so() -> None:
+    assert RunStatus("Job Completed", 100, {"time_ref": 1000, "time_completed": 1090}).seconds == 90.0
+    assert RunStatus("Job Completed", 100, {"time_ref": 1000, "time_completed": 0}).seconds is None
+    assert RunStatus("Job Completed", 100, {}).seconds is None
 
 
 def test_the_status_is_asked_for_with_everything_that_a_failure_needs(world: World) -> None:
@@ -175,7 +204,8 @@ def test_a_run_that_stays_at_100_percent_without_completing_is_given_up(world: W
         error = session.fails(run_id)
         assert type(error) is ReportHungError
         assert str(error) == f"Report run {run_id} made no progress for 900 s (last at 100 %, Job Running)."
-        assert 900.0 < session.time.passed < 900.0 + 2 * 30.0
+        assert 900.0 < session.time.passed < 900.0 + 120.0
+        assert session.polls() < 20
 
 
 def test_a_run_that_never_starts_is_given_up(world: World) -> None:
@@ -184,7 +214,7 @@ def test_a_run_that_never_starts_is_given_up(world: World) -> None:
         error = session.fails(run_id, PollPolicy(stalled=100.0))
         assert type(error) is ReportHungError
         assert str(error) == f"Report run {run_id} made no progress for 100 s (last at 0 %, Job Not Started)."
-        assert 100.0 < session.time.passed < 160.0
+        assert 100.0 < session.time.passed < 220.0
 
 
 def test_a_slow_run_that_makes_progress_is_not_given_up(world: World) -> None:
@@ -336,7 +366,7 @@ def test_a_run_is_ready_when_both_signals_agree(status: str, percent: int, ready
 
 
 POLICIES = st.tuples(st.floats(0.01, 10), st.floats(10, 300)).map(
-    lambda pair: PollPolicy(first=pair[0], longest=pair[1])
+    lambda pair: PollPolicy(first=pair[0], second=pair[0], longest=pair[1])
 )
 
 
@@ -346,11 +376,12 @@ POLICIES = st.tuples(st.floats(0.01, 10), st.floats(10, 300)).map(
     percent=st.integers(-1, 150),
     last_wait=st.floats(0, 1e4),
     policy=POLICIES,
+    moved=st.booleans(),
 )
 def test_the_next_wait_is_never_shorter_than_the_first_nor_longer_than_the_longest(
-    elapsed: float, percent: int, last_wait: float, policy: PollPolicy
+    elapsed: float, percent: int, last_wait: float, policy: PollPolicy, moved: bool
 ) -> None:
-    assert policy.first <= next_wait(elapsed, percent, last_wait, policy) <= policy.longest
+    assert policy.first <= next_wait(elapsed, percent, last_wait, policy, moved=moved) <= policy.longest
 
 
 @settings(derandomize=True, database=None, deadline=None)
@@ -363,18 +394,26 @@ def test_the_further_a_run_has_come_the_sooner_it_is_asked(
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "percent", "last_wait", "expected"),
+    ("elapsed", "percent", "moved", "last_wait", "expected"),
     [
-        (0.2, -1, 0.2, 0.4),
-        (5.0, 0, 8.0, 16.0),
-        (5.0, 0, 20.0, 30.0),
-        (10.0, 50, 1.0, 10.2),
-        (9.0, 90, 1.0, 1.2),
-        (10.0, 1, 1.0, 30.0),
-        (10.0, 100, 1.0, 2.0),
+        # Nothing is known yet.
+        (0.2, -1, False, 0.2, 30.0),
+        (0.2, 0, True, 0.2, 30.0),
+        (30.2, 0, False, 30.0, 60.0),
+        (90.2, 0, False, 60.0, 120.0),
+        (210.2, 0, False, 120.0, 120.0),
+        # Its own progress tells.
+        (10.0, 50, True, 1.0, 10.2),
+        (9.0, 90, True, 1.0, 1.2),
+        (10.0, 1, True, 1.0, 120.0),
+        (10.0, 100, True, 1.0, 0.2),
+        # It no longer moves.
+        (10.0, 98, False, 1.0, 2.0),
+        (10.0, 100, False, 1.0, 2.0),
+        (900.0, 98, False, 100.0, 120.0),
     ],
 )
 def test_the_next_question_comes_when_the_run_should_be_done(
-    elapsed: float, percent: int, last_wait: float, expected: float
+    elapsed: float, percent: int, moved: bool, last_wait: float, expected: float
 ) -> None:
-    assert next_wait(elapsed, percent, last_wait, PollPolicy()) == pytest.approx(expected)
+    assert next_wait(elapsed, percent, last_wait, PollPolicy(), moved=moved) == pytest.approx(expected)

@@ -5,8 +5,10 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
+from meta_insights_pipeline.catalog.conversions import events
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline_tests.warehouse.mart_building import Books
 
 LAST_DAY = date(2026, 11, 3)
@@ -14,6 +16,15 @@ DAYS = 12
 """Days with rows, the last of them `LAST_DAY`."""
 ACCOUNTS = {"11": ("EUR", "Europe/Berlin"), "22": ("EUR", "America/Los_Angeles"), "33": ("JPY", "Asia/Tokyo")}
 FIELDS = {"actions": ("omni_purchase", "purchase", "lead", "link_click"), "action_values": ("omni_purchase", "lead")}
+# Of all events, those that are counted otherwise and types of no event among them.
+MORE_FIELDS = {
+    "actions": tuple(event.action_type for event in events().values() if event.count_field == "actions"),
+    "action_values": ("omni_add_to_cart", "omni_initiated_checkout", "omni_complete_registration", "omni_view_content"),
+    "conversions": (*(event.action_type for event in events().values() if event.count_field == "conversions"), "odd"),
+    "conversion_values": ("schedule_total", "subscribe_total", "start_trial_total", "contact_total"),
+    "outbound_clicks": ("outbound_click",),
+    "video_thruplay_watched_actions": ("video_view",),
+}
 TABLES = (
     *("insight_actions", "insight_actions_history", "pipeline.coverage", "pipeline.missing", "reconciliation"),
     *(f"{level.value}_insights{suffix}" for level in Level for suffix in ("", "_history")),
@@ -37,9 +48,12 @@ def remove_account(books: Books, account_id: str) -> None:
 
 def fill(books: Books, random: Random, *, with_all: bool = False) -> None:
     """Write a warehouse; with all accounts, or with some."""
+    # What came to be drawn later has chances of its own, so that the worlds of old seeds stay as they were.
+    more = Random(str(random.getstate()))
     for account_id, (currency, zone) in ACCOUNTS.items():
         if with_all or random.random() < 0.9:
             _Account(books, random, account_id, currency, zone).fill()
+            _Past(books, more, account_id).fill()
     books.write()
 
 
@@ -143,3 +157,104 @@ class _Account:
             "run_id": "run",
         }
         self._books._insert("reconciliation", row)
+
+
+class _Past:
+    """What was collected of an account and when, what lacks, and how its rows were before."""
+
+    def __init__(self, books: Books, random: Random, account_id: str) -> None:
+        self._books = books
+        self._random = random
+        self._id = account_id
+
+    def fill(self) -> None:
+        random, books = self._random, self._books
+        books.write()
+        is_whole = random.random() < 0.4
+        for level in Level:
+            there = {
+                day
+                for (day,) in books.connection.execute(
+                    "SELECT date_start FROM pipeline.coverage WHERE report = ? AND account_id = ?",
+                    [f"{level.value}_insights", self._id],
+                ).fetchall()
+            }
+            for back in range(-2, 2 * DAYS):
+                day = LAST_DAY - timedelta(days=back)
+                if day not in there and (is_whole or random.random() < 0.7):
+                    books.collected(level, day, self._moment(), account_id=self._id)
+                elif random.random() < 0.2:
+                    self._lack(level, day)
+        self._actions()
+        for level in Level:
+            self._versions(f"{level.value}_insights", "changed_at", "superseded_at", "spend", "7.25")
+        self._versions("insight_actions", "changed_at", "superseded_at", "value", "3.5")
+        for kind in EntityKind:
+            self._versions(kind.value, "valid_from", "valid_to", "name", "'Before'")
+        for book in ("reconciliation", "pipeline.missing"):
+            moment = "checked_at" if book == "reconciliation" else "noticed_at"
+            self._shift(book, moment)
+
+    def _actions(self) -> None:
+        """Every event and every window, of the rows that there are."""
+        books, random = self._books, self._random
+        keys = "level, entity_id, date_start, field, action_type"
+        there = set(books.connection.execute(f"SELECT {keys} FROM insight_actions").fetchall())
+        for level in Level:
+            rows = books.connection.execute(
+                f"SELECT {level.id_field}, date_start FROM {level.value}_insights WHERE account_id = ? ORDER BY ALL",
+                [self._id],
+            ).fetchall()
+            for entity_id, day in rows:
+                for field, types in MORE_FIELDS.items():
+                    for action_type in types:
+                        key = (level.value, entity_id, day, field, action_type)
+                        if random.random() < 0.06 and key not in there:
+                            values = {
+                                name: random.choice([None, Decimal(random.randint(0, 999)) / 4])
+                                for name in ("value", *(windows()[each].column for each in default_windows()))
+                            }
+                            value = values.pop("value")
+                            books.action(
+                                level, entity_id, action_type, value, day, account_id=self._id, field=field, **values
+                            )
+
+    def _moment(self) -> datetime:
+        """Within the last week."""
+        return datetime(2026, 11, 3, 15, tzinfo=UTC) - timedelta(minutes=self._random.randint(0, 7 * 1440))
+
+    def _lack(self, level: Level, day: date) -> None:
+        random = self._random
+        row = {
+            "report": f"{level.value}_insights",
+            "account_id": self._id,
+            "date_start": day,
+            "noticed_at": self._moment(),
+            "run_id": "run",
+            "reason": random.choice(["The limit is reached.", "=Closed."]),
+            "retry_at": random.choice([None, datetime(2026, 11, 4, 7, tzinfo=UTC)]),
+            "kind": random.choice(["deferred", "failed"]),
+        }
+        self._books._insert("pipeline.missing", row)
+
+    def _versions(self, table: str, began: str, ended: str, column: str, value: str) -> None:
+        """Rows have come at different moments, some have an earlier version, and some are gone."""
+        books, random = self._books, self._random
+        books.write()
+        self._shift(table, began)
+        # By a number of the row itself, so that which rows they are does not hang on their order.
+        chance = f"hash(to_json(t)::VARCHAR || '{random.random()}') % 10"
+        of_account = f"account_id = '{self._id}'"
+        columns = "COLUMNS(c -> c NOT IN ('ctr', 'cpc', 'cpm', 'cpp', 'frequency'))"
+        books.connection.execute(
+            f"INSERT INTO {table}_history BY NAME "
+            f"SELECT * REPLACE ({began} - INTERVAL 30 HOURS AS {began}, {value} AS {column}), {began} AS {ended} "
+            f"FROM (SELECT {columns} FROM {table} AS t WHERE {of_account} AND {chance} < 3)"
+        )
+
+    def _shift(self, table: str, column: str) -> None:
+        self._books.write()
+        self._books.connection.execute(
+            f"UPDATE {table} AS t SET {column} = {column} - INTERVAL 1 MINUTE * (hash(to_json(t)::VARCHAR || "
+            f"'{self._random.random()}') % 6000)::INTEGER WHERE account_id = '{self._id}'"
+        )

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
 from meta_insights_pipeline.read_api.access.principal import Role
+from meta_insights_pipeline.warehouse.reading.deadlines import Budget, Deadlines, QueryTimeoutError
 from meta_insights_pipeline.warehouse.reading.snapshots import Snapshot
 from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.processes import wait_for
@@ -53,6 +55,40 @@ def test_it_lives_without_a_snapshot_and_is_ready_with_a_new_one_alone(world: Wo
         assert answer.status_code == 200
         assert 0 <= answer.json()["age_seconds"] < 60
         assert datetime.fromisoformat(answer.json()["published_at"]).tzinfo is not None
+
+
+def test_it_is_not_ready_with_a_file_that_has_not_our_tables_until_there_is_one_that_has(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish_number(tmp_path, 1)
+    with opened(tmp_path) as api:
+        api.app.state.snapshots.refresh()
+        assert any("cannot be answered from" in record.getMessage() for record in caplog.records)
+        for _ in range(2):
+            answer = api.client.get("/readyz")
+            assert answer.status_code == 503
+            assert answer.headers["Retry-After"] == "30"
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert "cannot be answered from" in answer.json()["detail"]
+        (tmp_path / "draft").write_bytes((world.home / "meta_insights.duckdb").read_bytes())
+        (tmp_path / "draft").replace(tmp_path / "meta_insights.duckdb")
+        api.app.state.snapshots.refresh()
+        assert api.client.get("/readyz").status_code == 200
+
+
+def test_a_file_that_could_not_be_read_for_a_moment_makes_it_ready_without_another_request(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(home) as api:
+        with monkeypatch.context() as patch:
+
+            def too_slow(*_arguments: object) -> None:
+                raise QueryTimeoutError("It took too long.")
+
+            patch.setattr(Snapshot, "rows", too_slow)
+            api.app.state.snapshots.refresh()
+            assert api.client.get("/readyz").status_code == 503
+        assert api.client.get("/readyz").status_code == 200
 
 
 def test_it_is_not_ready_when_the_snapshot_is_too_old_but_still_answers(home: Path) -> None:
@@ -452,6 +488,51 @@ def test_a_table_is_kept_apart_from_json_however_it_is_asked_for(api: Api) -> No
 # ---- what goes wrong, and what is told of it ----
 
 
+def test_all_queries_of_a_request_share_its_time(home: Path, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, used = Deadlines.limited, list[Budget]()
+
+    def limited(self: Deadlines, cursor: Any, budget: Budget) -> Any:
+        used.append(budget)
+        return own(self, cursor, budget)
+
+    with opened(home) as api:
+        key = api.key()
+        assert api.client.get(OVERVIEW, headers=key).status_code == 200
+        monkeypatch.setattr(Deadlines, "limited", limited)
+        for path in ("overview?days=2", f"campaign/{world.ids['campaign'][0]}?days=2", "accounts?days=2&format=csv"):
+            used.clear()
+            assert api.client.get(f"/meta/insights/{path}", headers=key).status_code == 200
+            assert len(used) > 1
+            assert len(set(used)) == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "where", "words"),
+    [
+        ("overview?day=7", "query.day", "days is the nearest"),
+        ("overview?days=7&As_Of=2026-01-01", "query.As_Of", "as_of is the nearest"),
+        ("campaign/{campaign}?from=2026-01-01", "query.from", "date_from is the nearest"),
+        ("accounts?sorted=name", "query.sorted", "sort is the nearest"),
+        ("search?q=a&days=3", "query.days", "there are q, limit"),
+        ("syncs?format=csv", "query.format", "there are limit"),
+        ("recent-insights/{campaign}?xyz", "query.xyz", "there are limit"),
+        ("sync/00000000-0000-0000-0000-000000000000?wait=1", "query.wait", "leave them out"),
+    ],
+)
+def test_a_parameter_that_is_not_known_is_a_422_that_names_the_nearest(
+    api: Api, world: World, address: str, where: str, words: str
+) -> None:
+    path = f"/meta/insights/{address.format(campaign=world.ids['campaign'][0])}"
+    for _ in range(2):
+        answer = api.client.get(path, headers=api.key())
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert error["where"] == where
+        assert words in error["detail"]
+    # Whoever is not let in learns nothing of it.
+    assert api.client.get(path).status_code == 401
+
+
 def test_a_query_that_takes_too_long_is_a_503_with_one_sentence(home: Path) -> None:
     with opened(home, API_QUERY_SECONDS=0.0001) as api:
         answer = api.client.get("/meta/insights/search?q=a", headers=api.key())
@@ -474,7 +555,9 @@ def test_the_log_has_one_line_a_request_with_its_id_and_principal_and_nothing_of
 ) -> None:
     key = api.key()
     campaign = world.ids["campaign"][0]
-    api.client.get(f"/meta/insights/campaign/{campaign}?days=3&x=secret", headers={**key, "X-Request-ID": "my-request"})
+    api.client.get(
+        f"/meta/insights/campaign/{campaign}?days=3&part=daily", headers={**key, "X-Request-ID": "my-request"}
+    )
     api.client.get("/nothing/secret")
     lines = [record.getMessage() for record in log.records]
     assert re.fullmatch(r"GET /meta/insights/campaign/\{campaign_id\} 200 in [\d.]+ ms", lines[0])
@@ -487,11 +570,13 @@ def test_the_log_has_one_line_a_request_with_its_id_and_principal_and_nothing_of
 # ---- metrics ----
 
 
-def test_metrics_are_there_when_asked_for_and_for_holders_of_a_key(home: Path, world: World) -> None:
+def test_metrics_are_there_when_asked_for_and_for_admins_alone(home: Path, world: World) -> None:
     with opened(home) as api:
         assert api.client.get("/metrics", headers=api.key()).status_code == 404
     with opened(home, API_METRICS=True) as api:
-        key = api.key()
+        for role in (Role.VIEWER, Role.OPERATOR):
+            assert api.client.get("/metrics", headers=api.key(role)).status_code == 403
+        key = api.key(Role.ADMIN)
         for path in (
             OVERVIEW,
             OVERVIEW,

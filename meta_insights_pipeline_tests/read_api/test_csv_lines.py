@@ -77,4 +77,4 @@ def test_whatever_the_cells_hold_the_lines_are_those_of_pythons_module(
 
 
 def test_the_first_line_names_the_columns() -> None:
-    assert names_line(Query(COLUMNS[:3], "", {})) == b"text,name,integer\r\n"
+    assert names_line(Query(COLUMNS[:3], "", {}).columns) == b"text,name,integer\r\n"

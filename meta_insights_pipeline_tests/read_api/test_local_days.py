@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meta_insights_pipeline.read_api.local_days import LocalDays
-from meta_insights_pipeline.warehouse.reading.period import newest_today
+from meta_insights_pipeline.warehouse.reading.period import today_in
 from meta_insights_pipeline.warehouse.reading.reference import Account, Reference, ReferenceBook
 
 ZONES = [
@@ -44,7 +44,7 @@ def test_when_it_is_the_same_every_account_has_the_same_day_as_before(
     first, second = NOON + one, NOON + other
     if days.of("file", None, "days=7", first) == days.of("file", None, "days=7", second):
         some = data.draw(st.lists(st.sampled_from(zones or [None]), max_size=4))
-        assert newest_today(some, first) == newest_today(some, second)
+        assert today_in(some, first) == today_in(some, second)
 
 
 def test_it_changes_at_the_midnights_of_the_accounts_that_are_seen_and_of_utc_alone() -> None:

@@ -19,6 +19,7 @@ from meta_insights_pipeline.read_api.access.principal import Role
 from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.read_api.served import Api, Headers, World, copy_world, make_world, opened
 from meta_insights_pipeline_tests.read_api.sync_now.dagster_double import DagsterDouble, dagster_double
+from meta_insights_pipeline_tests.read_api.test_exports import rows_of
 
 SECRET = "correct horse battery staple, and more of it"
 OPEN = {("get", "/healthz"), ("get", "/readyz")}
@@ -47,10 +48,17 @@ RULES = {
     ("get", "/meta/insights/syncs"): Rule(),
     ("get", "/meta/insights/sync/{run_id}"): Rule(level="run"),
     ("post", "/meta/insights/sync-now"): Rule(role=Role.OPERATOR),
-    ("get", "/metrics"): Rule(),
+    ("get", "/metrics"): Rule(role=Role.ADMIN),
 }
 IDS = [f"{method} {path}" for method, path in RULES]
 GUARDED = list(RULES.items())
+WITHOUT_TABLES = {"/meta/insights/sync/{run_id}", "/metrics"}
+TABLES = [path for method, path in RULES if method == "get" and path not in WITHOUT_TABLES]
+WITH_PARTS = {
+    path for path in TABLES if path.endswith("overview") or (RULES["get", path].level and "recent" not in path)
+}
+# Tables that name no account, and one that has no row here.
+NAMELESS = {"daily", "totals", "conversions", "missing"}
 
 
 @dataclass(frozen=True)
@@ -260,16 +268,83 @@ def test_whoever_is_confined_to_no_account_sees_nothing(site: Site, name: tuple[
         assert word not in answer.text or word in site.path(path, rule, 0)
 
 
+def parts_of(site: Site, path: str) -> list[str]:
+    """Every table that an address has, from the document."""
+    operation = site.api.client.get("/openapi.json").json()["paths"][path]["get"]
+    for parameter in operation["parameters"]:
+        if parameter["name"] == "part":
+            schema = parameter["schema"]
+            name = schema.get("$ref", schema.get("allOf", [{}])[0].get("$ref", "")).rpartition("/")[2]
+            found = schema if not name else site.api.client.get("/openapi.json").json()["components"]["schemas"][name]
+            return list(found["enum"])
+    return [""]
+
+
+def words_in(answer: httpx.Response) -> str:
+    """All cells and names of a table as one text."""
+    rows = rows_of(answer)
+    return repr(rows)
+
+
 @pytest.mark.parametrize("form", ["csv", "arrow", "parquet"])
-@pytest.mark.parametrize(
-    ("name", "rule"), [one for one in GUARDED if one[0][0] == "get"], ids=[n for n in IDS if n.startswith("get")]
-)
-def test_exports_hold_nothing_of_other_accounts(site: Site, name: tuple[str, str], rule: Rule, form: str) -> None:
-    _, path = name
+@pytest.mark.parametrize("path", TABLES)
+def test_exports_hold_the_own_accounts_and_nothing_of_others(site: Site, path: str, form: str) -> None:
     own, foreign = site.world.accounts
-    address = site.path(path, rule, 0)
-    address += ("&" if "?" in address else "?") + f"format={form}"
-    answer = site.ask("get", address, {**site.key(accounts=[own]), "Accept-Encoding": "identity"})
-    assert answer.status_code == 200
-    for word in (foreign, site.world.ids["campaign"][1], site.world.ids["ad"][1]):
-        assert word.encode() not in answer.content
+    rule = RULES["get", path]
+    parts = parts_of(site, path)
+    assert (path in WITH_PARTS) == (parts != [""])
+    for part in parts:
+        address = site.path(path, rule, 0)
+        address += ("&" if "?" in address else "?") + f"format={form}" + (f"&part={part}" if part else "")
+        whole, confined = (
+            site.ask("get", address, {**site.key(accounts=accounts), "Accept-Encoding": "identity"})
+            for accounts in (None, [own])
+        )
+        if part == "children" and rule.level == "ad":
+            assert whole.status_code == confined.status_code == 422
+            continue
+        assert whole.status_code == confined.status_code == 200, confined.text
+        text = words_in(confined)
+        for word in (foreign, *(site.world.ids[level][1] for level in ("campaign", "adset", "ad"))):
+            assert word not in text, (address, word)
+        if rule.level is None and part not in NAMELESS:
+            # The test would see it if it were there.
+            assert own in text, address
+            assert foreign in words_in(whole), address
+
+
+LISTS = [path for path in TABLES if RULES["get", path].level is None]
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_naming_a_foreign_account_is_naming_one_that_does_not_exist(site: Site, path: str) -> None:
+    own, foreign = site.world.accounts
+    headers = site.key(accounts=[own])
+    address = site.path(path, RULES["get", path], 0)
+    address += "&" if "?" in address else "?"
+    for more in ("", "&format=csv"):
+        of_foreign, of_unknown, of_both = (
+            site.ask("get", f"{address}account={accounts}{more}", headers)
+            for accounts in (foreign, "999999999999999", f"act_{own}&account={foreign}")
+        )
+        assert (of_foreign.status_code, of_foreign.content) == (of_unknown.status_code, of_unknown.content)
+        alone = site.ask("get", f"{address}account={own}{more}", headers)
+        assert (of_both.status_code, of_both.content) == (alone.status_code, alone.content)
+        assert more or own in alone.text
+
+
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.ADMIN])
+def test_a_sync_of_a_foreign_account_is_one_of_an_account_that_does_not_exist(site: Site, role: Role) -> None:
+    own, foreign = site.world.accounts
+    headers = site.key(role, [own])
+    launched = len(site.dagster.launches)
+    texts = []
+    for account in (foreign, f"act_{foreign}", "999999999999999"):
+        for accounts in ([account], [own, account]):
+            answer = site.api.client.post("/meta/insights/sync-now", json={"accounts": accounts}, headers=headers)
+            assert answer.status_code == 404
+            texts.append(answer.json()["detail"].replace(account.removeprefix("act_"), "ID"))
+    assert len(set(texts)) == 1
+    assert len(site.dagster.launches) == launched
+    answer = site.api.client.post("/meta/insights/sync-now", json={"accounts": [f"act_{own}"]}, headers=headers)
+    assert (answer.status_code, answer.json()["accounts"]) == (202, [own])

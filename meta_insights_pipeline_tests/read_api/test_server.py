@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -128,6 +129,13 @@ def test_a_port_that_is_taken_is_told_with_the_remedy(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert f"Port {port}" in done.stderr
     assert "--port" in done.stderr
+
+
+@pytest.mark.slow
+def test_it_says_when_tokens_that_were_made_for_something_else_may_be_accepted(home: Path) -> None:
+    with serving(home, META_INSIGHTS_JWT_KEY="x" * 40) as server:
+        said = server.log.read_text("utf-8")
+    assert said.count("set them to what the issuer writes into iss and aud") == 1
 
 
 # ---- one process ----
@@ -273,7 +281,7 @@ def _is_worker(process: psutil.Process) -> bool:
 @pytest.mark.slow
 def test_workers_share_the_port_their_counts_are_added_up_and_one_that_dies_is_replaced(home: Path) -> None:
     with serving(home, "--workers", "2", META_INSIGHTS_API_METRICS="true") as server:
-        key = new_key(home)
+        key = new_key(home, "admin")
         first = {worker.pid for worker in workers_of(server)}
         assert len(first) == 2
         for _ in range(30):
@@ -293,6 +301,20 @@ def test_workers_share_the_port_their_counts_are_added_up_and_one_that_dies_is_r
         _, alive = psutil.wait_procs(children, timeout=10)
         assert alive == []
     assert not list((home / "tmp").glob("api-metrics-*"))
+
+
+@pytest.mark.slow
+def test_a_key_gets_its_limit_once_however_its_requests_fall_on_the_workers(home: Path) -> None:
+    limit = 60
+    with serving(home, "--workers", "2", META_INSIGHTS_API_REQUESTS_PER_MINUTE=str(limit)) as server:
+        wait_for(lambda: len(workers_of(server)) == 2, 30, "both workers")
+        key, began = new_key(home), time.monotonic()
+        # Each on a connection of its own and some at once, so that both workers are asked.
+        with ThreadPoolExecutor(6) as pool:
+            statuses = [one.status_code for one in pool.map(lambda _: server.get(OVERVIEW, key), range(3 * limit))]
+        let_in = statuses.count(200)
+        assert statuses.count(429) == 3 * limit - let_in
+        assert limit <= let_in <= limit + (time.monotonic() - began) * limit / 60 + 1
 
 
 def _answers(server: Serving, key: Headers) -> Any:

@@ -1,13 +1,16 @@
 """The sync history: receipts, the newest first, each as far as whoever asks sees its accounts."""
 
+import json
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from meta_insights_pipeline.receipt import Missing, Receipt, Refused, TableReceipt
+from meta_insights_pipeline.read_api.receipts import ReceiptFiles
+from meta_insights_pipeline.receipt import Missing, Receipt, Refused, TableReceipt, failed_receipt
 from meta_insights_pipeline_tests.read_api.reading_api import NOW, OpenBooks, ReadingApi
+from meta_insights_pipeline_tests.read_api.test_exports import FORMS, assert_same_rows, rows_of
 from meta_insights_pipeline_tests.warehouse.mart_building import Books
 
 
@@ -73,7 +76,7 @@ def test_there_is_no_sync_before_the_first(api: ReadingApi) -> None:
 
 def test_syncs_come_newest_first_and_each_once_over_all_pages(api: ReadingApi, folder: Path) -> None:
     for number in range(7):
-        # Two of them began at the same moment.
+        # Two of them ended at the same moment.
         receipt(f"run-{number}", ("11",), NOW - timedelta(minutes=number // 2)).save(folder)
     (folder / "half.json").write_text("{", "utf-8")
     expected = ["run-1", "run-0", "run-3", "run-2", "run-5", "run-4", "run-6"]
@@ -129,3 +132,80 @@ def test_only_syncs_of_an_account_or_until_a_moment_are_shown_when_asked_for(api
         "old"
     ]
     assert api.get("syncs", account="33")["items"] == []
+
+
+def test_only_syncs_about_one_of_the_days_are_shown_when_days_are_named(api: ReadingApi, folder: Path) -> None:
+    spans = {"old": (1, 5), "middle": (4, 8), "new": (20, 23)}
+    for name, (since, until) in spans.items():
+        receipt(name, ("11",), since=date(2026, 10, since), until=date(2026, 10, until)).save(folder)
+
+    def shown(**days: Any) -> list[str]:
+        return sorted(sync["run_id"] for sync in api.get("syncs", **days)["items"])
+
+    assert shown() == ["middle", "new", "old"]
+    assert shown(date_from="2026-10-05", date_to="2026-10-05") == ["middle", "old"]
+    assert shown(date_from="2026-10-08", date_to="2026-10-20") == ["middle", "new"]
+    # It is the third of November.
+    assert shown(days=12) == ["new"]
+    assert shown(days=11) == []
+    assert api.refusal("syncs", days=0)[0] == "query.days"
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_table_has_the_rows_of_the_json_answer_with_lists_as_json(api: ReadingApi, folder: Path, form: str) -> None:
+    receipt("run", ("11", "22"), state="partial", missing=(gap("22"),)).save(folder)
+    receipt("other", ("11",), NOW - timedelta(hours=1), warnings=()).save(folder)
+    with api.seen_by("11"):
+        shown, response = api.get("syncs")["items"], api.ask("syncs", format=form)
+        assert "22" not in str(rows_of(response))
+        rows = rows_of(response)
+    for row in shown:
+        row.update(
+            {name: json.dumps(row[name], separators=(",", ":")) for name in row if isinstance(row[name], list | dict)}
+        )
+    assert_same_rows(rows, shown)
+    assert len(rows_of(api.ask("syncs", format=form, limit=1))) == 1
+
+
+def test_a_page_opens_the_files_that_are_on_it_and_no_others(
+    api: ReadingApi, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        receipt(f"run-{number:02}", ("11",), NOW - timedelta(minutes=number)).save(folder)
+    opened: list[str] = []
+    read = ReceiptFiles.read
+
+    def noting(files: ReceiptFiles, name: str) -> Receipt | None:
+        opened.append(name)
+        return read(files, name)
+
+    monkeypatch.setattr(ReceiptFiles, "read", noting)
+    first = api.get("syncs", limit=2)
+    assert [sync["run_id"] for sync in first["items"]] == ["run-00", "run-01"]
+    assert len(opened) == 3
+    api.get("syncs", limit=2)
+    assert len(opened) == 3
+    api.get("syncs", limit=2, cursor=first["next_cursor"])
+    assert len(opened) == 5
+
+
+def test_a_sync_that_came_to_nothing_is_shown_with_its_sentence(api: ReadingApi, folder: Path) -> None:
+    failed_receipt(
+        run_id="run",
+        mode="live",
+        error="The token was refused.",
+        started_at=NOW,
+        finished_at=NOW,
+        since=NOW.date(),
+        until=NOW.date(),
+        levels=["ad"],
+        accounts=[],
+    ).save(folder)
+    (sync,) = api.get("syncs")["items"]
+    assert (sync["state"], sync["error"]) == ("failed", "The token was refused.")
+    # It was to be about every account, and tells nothing but that.
+    with api.seen_by("11"):
+        (sync,) = api.get("syncs", account="11")["items"]
+    assert (sync["state"], sync["error"], sync["tables"]) == ("failed", None, None)
+    with api.seen_by():
+        assert api.get("syncs")["items"] == []

@@ -171,10 +171,8 @@ def books() -> Iterator[Books]:
 
 def create(connection: duckdb.DuckDBPyConnection, database: str) -> None:
     """Make the schema and the views."""
-    connection.execute("BEGIN")
-    for statement in [*create_schema_statements(database), *view_statements(database)]:
-        connection.execute(statement)
-    connection.execute("COMMIT")
+    statements = ["BEGIN", *create_schema_statements(database), *view_statements(database), "COMMIT"]
+    connection.execute(";\n".join(statements))
 
 
 def _literal(value: Any) -> str:

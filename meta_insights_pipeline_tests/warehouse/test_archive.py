@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 
 from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.entity_batches import EntityBatch, MissingEntity, Value
+from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, ArchivedFile
 from meta_insights_pipeline.warehouse.archive_files import DamagedFileError, open_file, write_file
 from meta_insights_pipeline.warehouse.archive_names import (
     MergedName,
     Question,
+    by_id,
     read_merged,
     read_question,
     superfluous,
@@ -31,6 +33,7 @@ from meta_insights_pipeline.warehouse.archive_settling import settle
 from meta_insights_pipeline.warehouse.archived_entities import read_batch, write_batch
 from meta_insights_pipeline.warehouse.archived_pages import OtherReportError, read_pages, write_pages
 from meta_insights_pipeline.warehouse.history import KEEP_ALL_DAYS
+from meta_insights_pipeline.warehouse.recovered import Asked
 from meta_insights_pipeline.warehouse.staging import PageFile, Slice
 from meta_insights_pipeline_tests.archived_home import CAMPAIGNS, FORM, Answer, ArchivedHome, campaign_row
 
@@ -207,6 +210,25 @@ def test_a_field_that_came_unasked_is_among_the_fields_of_today(tmp_path: Path) 
     found = read_pages(archived(home, home.pages(answer), answer.part), today, tmp_path / "unpacked")
     assert found.part.withheld == ()
     assert [page.fields for page in found.files] == [None]
+
+
+def test_what_nodes_answered_comes_back_with_their_ids_and_the_days_in_question(tmp_path: Path) -> None:
+    home = ArchivedHome(tmp_path)
+    answer = Answer(ASKED, DAY, DAY + timedelta(days=2), [campaign_row("c1", DAY)])
+    asked = Asked(Level.CAMPAIGN, {"1": ("c1", "c2"), "2": ("c3",)}, [("1", answer.until), ("1", DAY), ("2", DAY)])
+    name = MergedName(Question(ASKED, answer.since, answer.until), MERGED, "run")
+    file = ArchivedFile(tmp_path / "file.zst", "1", by_id(CAMPAIGNS.name), name)
+    write_pages(file.path, answer.part, home.pages(answer), asked=asked, **FORM)
+    header, _ = content(file.path)
+    assert header["nodes"] == {
+        "level": "campaign",
+        "ids": ["c1", "c2"],
+        "days": [DAY.isoformat(), answer.until.isoformat()],
+    }
+    (tmp_path / "unpacked").mkdir()
+    found = read_pages(file, CAMPAIGNS, tmp_path / "unpacked")
+    assert found.part == answer.part
+    assert found.asked == Asked(Level.CAMPAIGN, {"1": ("c1", "c2")}, [("1", DAY), ("1", answer.until)])
 
 
 def test_pages_of_another_level_or_other_breakdowns_are_refused(tmp_path: Path) -> None:
@@ -431,6 +453,42 @@ def test_of_each_account_day_the_last_answer_of_each_day_stays_and_nothing_else(
 
     assert last(kept) == last(every)
     assert superfluous(kept) == []
+
+
+@given(st.lists(names, max_size=15, unique=True), st.lists(names, max_size=4, unique=True))
+def test_before_nodes_were_asked_the_last_answer_about_each_of_their_days_stays(
+    every: list[MergedName], nodes: list[MergedName]
+) -> None:
+    kept = [name for name in every if name not in superfluous(every, nodes)]
+
+    def found(some: list[MergedName]) -> list[datetime]:
+        """When what each node adds to was asked for."""
+        return [
+            max(
+                (
+                    name.question.collected_at
+                    for name in some
+                    if day in name.question.days and name.question.collected_at <= node.question.collected_at
+                ),
+                default=ASKED,
+            )
+            for node in nodes
+            for day in sorted(node.question.days)
+        ]
+
+    assert found(kept) == found(every)
+    assert set(superfluous(every, nodes)) <= set(superfluous(every))
+    assert superfluous(kept, nodes) == []
+
+
+def test_what_nodes_answered_is_thinned_by_its_age_alone(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    now = ASKED + timedelta(days=KEEP_ALL_DAYS + 2)
+    for hour in range(3):
+        put(archive, Question(ASKED + hour * HOUR, DAY, DAY), bytes([hour]), by_id("ad_insights"))
+    put(archive, Question(ASKED - HOUR, DAY, DAY), b"report")
+    assert archive.thin(now, keep_days=1130) == 0
+    assert archive.thin(now + timedelta(days=1), keep_days=1) == 4
 
 
 def test_after_a_week_the_last_answers_of_each_day_stay_and_refreshes_of_entities_all_of_them(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -255,6 +256,14 @@ def test_every_view_can_be_read_and_says_what_it_is(shop: Books) -> None:
         ("creative_history", "object_story_link_data_link asset_feed_spec_link_urls template_app_link_spec_iphone"),
         ("basic_ad", "ad_id ad_name adset_name date account_id impressions inline_link_clicks spend reach frequency"),
         (
+            "basic_all_levels",
+            "_fivetran_id date account_id ad_id ad_name adset_name campaign_name impressions spend reach",
+        ),
+        (
+            "basic_all_levels",
+            "inline_link_clicks frequency cpc cpm ctr cost_per_inline_link_click inline_link_click_ctr",
+        ),
+        (
             "basic_ad_actions",
             "_fivetran_id index _fivetran_synced ad_id date action_type value inline _1_d_view _7_d_click",
         ),
@@ -264,6 +273,20 @@ def test_every_view_can_be_read_and_says_what_it_is(shop: Books) -> None:
 def test_fivetrans_tables_have_the_columns_that_dbt_facebook_ads_reads(shop: Books, table: str, columns: str) -> None:
     found = {row["column_name"] for row in shop.ask(f"DESCRIBE FROM fivetran_compat.{table}")}
     assert set(columns.split()) - found == set()
+
+
+def test_the_report_of_all_levels_is_by_ad_with_the_names_above_it(shop: Books) -> None:
+    shop.fact(AD, "a", ad_name="Ad", adset_name="Set", campaign_name="Campaign", spend="2.5", impressions=10)
+    shop.fact(CAMPAIGN, "c", campaign_name="Campaign", spend="2.5")
+    row = shop.one("FROM fivetran_compat.basic_all_levels")
+    assert row == shop.one("FROM fivetran_compat.basic_ad")
+    assert (row["ad_id"], row["ad_name"], row["adset_name"], row["campaign_name"], row["spend"]) == (
+        "a",
+        "Ad",
+        "Set",
+        "Campaign",
+        Decimal("2.5"),
+    )
 
 
 def test_an_action_and_its_row_share_their_id_and_the_index_counts_from_0(shop: Books) -> None:

@@ -64,6 +64,26 @@ def test_each_account_is_judged_by_its_own_day(desk: Desk) -> None:
     assert later[REPORT].stale == ("2026-11-21 of act_1 has not been read.",)
 
 
+def test_an_account_that_is_no_longer_found_is_told_for_a_week(desk: Desk) -> None:
+    read(desk, TODAY, NOON)
+    read(desk, TODAY - timedelta(days=2), NOON - timedelta(days=1), "9")
+    read(desk, TODAY - timedelta(days=1), NOON - timedelta(days=1), "9")
+    found = look(desk, NOON)[REPORT]
+    assert found.checked == 2
+    assert found.stale == (
+        "act_9 is not among the accounts of this sync, and 2026-11-19, the newest day of it, was last read 24.0 hours ago.",
+    )
+    later = NOON + timedelta(days=6, hours=1)
+    read(desk, later.date(), later)
+    assert look(desk, later, since=later.date(), until=later.date())[REPORT] == Freshness(1, ())
+
+
+def test_an_account_that_another_sync_has_just_read_is_fresh(desk: Desk) -> None:
+    read(desk, TODAY, NOON)
+    read(desk, TODAY, NOON - timedelta(minutes=30), "9")
+    assert look(desk, NOON) == {REPORT: Freshness(2, ())}
+
+
 def test_a_run_of_past_days_says_nothing(desk: Desk) -> None:
     assert look(desk, NOON, since=date(2026, 1, 1), until=date(2026, 1, 31)) == {}
 

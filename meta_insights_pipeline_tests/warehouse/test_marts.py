@@ -320,6 +320,14 @@ def test_conversions_that_are_withheld_on_every_day_are_unknown_and_not_absent(s
     }
 
 
+def test_both_fields_of_an_event_are_named_when_both_are_withheld(shop: Books) -> None:
+    shop.fact(AD, "a", withheld_fields="actions,reach,action_values")
+    asked = "SELECT conversions, value, withheld_fields FROM {} WHERE event = 'purchase'"
+    unknown = {"conversions": None, "value": None, "withheld_fields": "action_values,actions"}
+    assert shop.one(asked.format("conversions")) == unknown
+    assert shop.one(asked.format(f"conversions_summary({PERIOD})")) == unknown
+
+
 def test_conversions_are_those_of_the_rows_level_and_not_summed_from_below(shop: Books) -> None:
     ids: dict[str, Any] = {"campaign_id": "c", "adset_id": "s"}
     shop.fact(CAMPAIGN, "c")

@@ -177,6 +177,30 @@ def test_equal_when_read_again_is_a_restatement_only_if_they_differed_before(des
     ]
 
 
+def test_earlier_lines_are_kept_once_they_say_something_else(desk: Desk) -> None:
+    columns = "metric, explanation, residual, residual_before, checked_at, superseded_at"
+    kept = f"SELECT {columns} FROM reconciliation_history ORDER BY ALL"
+    both(desk, [total(spend="13")], [row()])
+    both(desk, [total(spend="13")], [row()], at=EARLY + timedelta(minutes=1))
+    assert desk.ask(kept) == [], "when it was last compared is no news"
+    both(desk, [total(spend="13")], [row(spend="13")], at=LATE, asked_again_at=LATE)
+    both(desk, [total(spend="13")], [row(spend="13")], at=LATE + timedelta(hours=1), run_id="again")
+    before, late = (moment.replace(tzinfo=None) for moment in (EARLY + timedelta(minutes=1), LATE))
+    assert desk.ask(kept) == [
+        ("spend", "read_apart", Decimal("0.6"), None, before, late),
+        ("spend", "restated_between_calls", Decimal(0), Decimal("0.6"), late, late + timedelta(hours=1)),
+    ]
+    assert verdicts(desk)["spend"] == ("equal", None)
+
+
+def test_a_line_that_is_no_longer_compared_is_kept_too(desk: Desk) -> None:
+    both(desk, [total(actions=PURCHASES)], [row(actions=PURCHASES)])
+    both(desk, [total()], [row()], at=LATE)
+    assert desk.ask("SELECT metric, status, superseded_at FROM reconciliation_history") == [
+        ("purchases", "equal", LATE.replace(tzinfo=None))
+    ]
+
+
 def test_an_answer_that_was_bought_before_the_question_proves_nothing(desk: Desk) -> None:
     both(desk, [total(spend="13")], [row()])
     both(desk, [total(spend="13")], [row(spend="13")], at=LATE, account_at=EARLY, asked_again_at=LATE)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio.to_thread
@@ -14,7 +15,8 @@ from meta_insights_pipeline.read_api.access.authenticator import Authenticator
 from meta_insights_pipeline.read_api.access.credentials import has_token
 from meta_insights_pipeline.read_api.access.key_book import KeyBook
 from meta_insights_pipeline.read_api.access.principal import Principal
-from meta_insights_pipeline.read_api.access.rate_limit import RateLimiter
+from meta_insights_pipeline.read_api.access.rate_limit import RateLimiter, RequestLimit
+from meta_insights_pipeline.read_api.access.shared_rate_limit import SharedRateLimiter
 from meta_insights_pipeline.read_api.access.startup import StartVerdict, start_verdict
 from meta_insights_pipeline.read_api.access.tokens import token_verifier
 from meta_insights_pipeline.read_api.aside import Aside, Places
@@ -32,7 +34,7 @@ class AccessControl:
     """What the dependencies of routes need, and whether the server may start."""
 
     authenticator: Authenticator
-    limiter: RateLimiter
+    limiter: RequestLimit
     audit: AuditLog
     verdict: StartVerdict
     """Look here before listening."""
@@ -49,7 +51,12 @@ class AccessControl:
 
 
 def access_control(
-    settings: Settings, *, host: str, is_open_asked: bool = False, clock: Clock | None = None
+    settings: Settings,
+    *,
+    host: str,
+    is_open_asked: bool = False,
+    clock: Clock | None = None,
+    counted_in: Path | None = None,
 ) -> AccessControl:
     """Open the file of the keys, make the verifier of tokens, and say whether the server may start.
 
@@ -58,12 +65,14 @@ def access_control(
         host: The address or name that the server is to listen on.
         is_open_asked: Whether requests without credentials are to be answered; refused outside stub mode on loopback.
         clock: The time; that of this machine when left out.
+        counted_in: The file in which the workers of one server count requests together; in memory when left out.
 
     Raises:
         AccessFileError: The file cannot be used.
         SettingsError: The settings META_INSIGHTS_JWT_* cannot be used.
     """
     clock = clock or SystemClock()
+    per_minute = settings.api_requests_per_minute
     tokens = token_verifier(settings)
     file = AccessFile(settings.access_path)
     keys = KeyBook(file, clock)
@@ -76,7 +85,7 @@ def access_control(
     )
     return AccessControl(
         authenticator=Authenticator(keys, tokens, is_open=is_open_asked and verdict.is_allowed),
-        limiter=RateLimiter(settings.api_requests_per_minute),
+        limiter=RateLimiter(per_minute) if counted_in is None else SharedRateLimiter(per_minute, counted_in),
         audit=AuditLog(file, clock),
         verdict=verdict,
     )

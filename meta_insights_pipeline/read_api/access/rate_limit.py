@@ -1,4 +1,7 @@
-"""How many requests a minute one principal may make: a token bucket each, in the memory of this process."""
+"""How many requests a minute one principal may make: a token bucket each, in the memory of this process.
+
+Processes that count together have theirs in `shared_rate_limit`.
+"""
 
 import ipaddress
 import threading
@@ -6,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from meta_insights_pipeline.read_api.access.errors import TooManyRequestsError
 
@@ -16,11 +20,45 @@ _IPV6_PREFIX = 64
 
 
 @dataclass
-class _Bucket:
+class Bucket:
+    """What one client may do."""
+
     left: float
     """Requests that may be made now."""
     at: float
     """When that was so."""
+
+    def take(self, per_minute: int, now: float) -> None:
+        """Count a request.
+
+        Args:
+            per_minute: The limit.
+            now: Seconds of a clock that never goes back.
+
+        Raises:
+            TooManyRequestsError: It is one too many.
+        """
+        self.left = min(per_minute, self.left + (now - self.at) * per_minute / 60)
+        self.at = now
+        # What is short of a whole request by rounding is one.
+        if self.left < 1 - 1e-9:
+            raise TooManyRequestsError(per_minute, (1 - self.left) * 60 / per_minute)
+        self.left -= 1
+
+
+class RequestLimit(Protocol):
+    """What counts requests."""
+
+    def take(self, client: str) -> None:
+        """Count a request.
+
+        Args:
+            client: Whose it is: the label of a principal, or an address.
+
+        Raises:
+            TooManyRequestsError: It is one too many.
+        """
+        ...
 
 
 class RateLimiter:
@@ -36,32 +74,22 @@ class RateLimiter:
         self._per_minute = per_minute
         self._monotonic = monotonic
         self._most_clients = most_clients
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
         self._lock = threading.Lock()
 
     def take(self, client: str) -> None:
-        """Count a request.
+        """Count a request; errors are those of `Bucket.take`.
 
         Args:
             client: Whose it is: the label of a principal, or an address.
-
-        Raises:
-            TooManyRequestsError: It is one too many.
         """
         with self._lock:
             now = self._monotonic()
-            bucket = self._buckets.setdefault(client, _Bucket(float(self._per_minute), now))
+            bucket = self._buckets.setdefault(client, Bucket(float(self._per_minute), now))
             self._buckets.move_to_end(client)
-            bucket.left = min(self._per_minute, bucket.left + (now - bucket.at) * self._per_minute / 60)
-            bucket.at = now
-            # What is short of a whole request by rounding is one.
-            has_one = bucket.left >= 1 - 1e-9
-            if has_one:
-                bucket.left -= 1
             while len(self._buckets) > self._most_clients:
                 self._buckets.popitem(last=False)
-        if not has_one:
-            raise TooManyRequestsError(self._per_minute, (1 - bucket.left) * 60 / self._per_minute)
+            bucket.take(self._per_minute, now)
 
 
 def client_of(address: str | None) -> str:

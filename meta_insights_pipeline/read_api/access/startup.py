@@ -4,6 +4,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Literal
 
+from meta_insights_pipeline.settings import Settings
+
 _MAKE_A_KEY = "make a key with meta-insights keys create --name NAME --role viewer"
 
 
@@ -46,6 +48,25 @@ def start_verdict(
         False,
         f"The API would listen on {host} without access control; {_MAKE_A_KEY}, set META_INSIGHTS_JWT_JWKS_URL or "
         "META_INSIGHTS_JWT_KEY, or use --host 127.0.0.1.",
+    )
+
+
+def token_warning(settings: Settings) -> str | None:
+    """One sentence on tokens that are accepted though they may be meant for others; None when there are none such."""
+    if not (settings.jwt_jwks_url or settings.jwt_key):
+        return None
+    claims = {
+        "META_INSIGHTS_JWT_ISSUER": (settings.jwt_issuer, "iss"),
+        "META_INSIGHTS_JWT_AUDIENCE": (settings.jwt_audience, "aud"),
+    }
+    open_claims = {name: claim for name, (value, claim) in claims.items() if not value}
+    if not open_claims:
+        return None
+    names, written = " and ".join(open_claims), " and ".join(open_claims.values())
+    are, them = ("is", "it") if len(open_claims) == 1 else ("are", "them")
+    return (
+        f"{names} {are} not set, so tokens that the same keys signed for something else may be accepted; set {them} to what the "
+        f"issuer writes into {written}."
     )
 
 

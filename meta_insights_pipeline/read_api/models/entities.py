@@ -27,7 +27,7 @@ class ParentModel(BaseModel):
 
 
 SummaryModel = row_model(
-    "Summary", entity.SUMMARY_COLUMNS, "The figures of one entity over the period.", required=("days",)
+    "Summary", entity.SUMMARY_COLUMNS, "The figures of one entity over the period.", required=("days", "collected_days")
 )
 EntityDayModel = row_model(
     "EntityDay",
@@ -35,11 +35,19 @@ EntityDayModel = row_model(
     "The figures of one entity on one day; days without delivery have no row.",
     required=("date_start",),
 )
+_ALWAYS_LISTED = ("level", "id", "account_id", "days", "collected_days")
 ListedModel = row_model(
     "ListedEntity",
     listing.LISTED_COLUMNS,
-    "One entity of a list, with its figures over the period; they are null when it did not deliver.",
-    required=("level", "id", "account_id", "days"),
+    "One entity of a list, with its figures over the period.",
+    required=_ALWAYS_LISTED,
+)
+ListedAccountModel = row_model(
+    "ListedAccount",
+    listing.ACCOUNT_COLUMNS,
+    "One ad account of a list, with its figures over the period.",
+    required=(*_ALWAYS_LISTED, "date_from", "date_to"),
+    examples={"level": "account", "id": "1010101010"},
 )
 ChildrenModel = answer_model(
     "Children",
@@ -54,9 +62,9 @@ AccountsModel = answer_model(
     period=PERIOD,
     as_of=AS_OF,
     items=(
-        list_of(ListedModel),
+        list_of(ListedAccountModel),
         "The ad accounts of this page.",
-        [example_of(ListedModel) | {"level": "account", "id": "1010101010"}],
+        [example_of(ListedAccountModel)],
     ),
     next_cursor=NEXT_CURSOR,
     notes=NOTES_FIELD,
@@ -83,6 +91,7 @@ RecentModel = answer_model(
     as_of=AS_OF,
     items=(list_of(EntityDayModel), "The rows of this page.", [example_of(EntityDayModel)]),
     next_cursor=NEXT_CURSOR,
+    notes=NOTES_FIELD,
 )
 
 

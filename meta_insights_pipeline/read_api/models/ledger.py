@@ -1,7 +1,7 @@
 """The answer of the reconciliation."""
 
 from meta_insights_pipeline.read_api.models.rows import answer_model, example_of, list_of, row_model
-from meta_insights_pipeline.read_api.models.shared import AS_OF, NEXT_CURSOR, PERIOD
+from meta_insights_pipeline.read_api.models.shared import AS_OF, NEXT_CURSOR, NOTES_FIELD, PERIOD
 from meta_insights_pipeline.warehouse.reading.ledger import LEDGER_COLUMNS
 
 LineModel = row_model(
@@ -18,4 +18,5 @@ LedgerModel = answer_model(
     as_of=AS_OF,
     items=(list_of(LineModel), "The lines of this page.", [example_of(LineModel)]),
     next_cursor=NEXT_CURSOR,
+    notes=NOTES_FIELD,
 )

@@ -45,7 +45,7 @@ TotalsModel = row_model(
     "OverviewTotals",
     _inside(overview.TOTAL_COLUMNS),
     "The ad accounts of one currency over a period.",
-    required=("accounts", "days", "first_day", "last_day"),
+    required=("accounts", "days", "account_days", "collected_days", "is_whole"),
 )
 DayModel = row_model(
     "OverviewDay",
@@ -77,9 +77,20 @@ CurrencyModel = answer_model(
     "CurrencyOverview",
     "Everything in one currency; currencies are never added up.",
     account_currency=(str | None, "Currency of all money below, ISO 4217; null when it is not known.", "EUR"),
-    totals=(or_null(TotalsModel), "The period; null when nothing delivered.", example_of(TotalsModel)),
-    previous=(or_null(TotalsModel), "As many days just before; null when nothing delivered.", example_of(TotalsModel)),
-    change=(ChangesModel, "From `previous` to `totals`.", {"spend": {"absolute": "12.4", "relative": 0.1}}),
+    totals=(
+        or_null(TotalsModel),
+        "The period; null for a currency in which campaigns alone have rows.",
+        example_of(TotalsModel),
+    ),
+    previous=(or_null(TotalsModel), "As many days just before; null like totals.", example_of(TotalsModel)),
+    change=(
+        or_null(ChangesModel),
+        (
+            "From the days of the previous period to those of this one, `compared_days` of each; null when not all of "
+            "these were collected in both, see `notes.previous`."
+        ),
+        {"spend": {"absolute": "12.4", "relative": 0.1}},
+    ),
     conversions=(list_of(ConversionsModel), "Each event that happened.", [example_of(ConversionsModel)]),
     daily=(list_of(DayModel), "Each day of the period with delivery, in order.", [example_of(DayModel)]),
     top_campaigns=(
@@ -99,7 +110,7 @@ FreshnessModel: Any = row_model(
     "AccountFreshness",
     account_freshness.FRESHNESS_COLUMNS,
     "How fresh and how whole the days of an ad account are.",
-    required=("account_id", "collected_days", "is_final"),
+    required=("account_id", "date_from", "date_to", "collected_days", "is_final"),
     more={
         "missing": (
             list_of(MissingModel),
@@ -115,6 +126,15 @@ OverviewModel = answer_model(
         PeriodModel,
         "As many days, just before.",
         PERIOD_EXAMPLE | {"date_from": "2026-10-19", "date_to": "2026-10-25"},
+    ),
+    compared_days=(
+        int,
+        (
+            "How many days of each period `change` compares, the first: as many as are over of this one, by the clock of the "
+            "ad account that is furthest ahead."
+        ),
+        7,
+        "days",
     ),
     as_of=AS_OF,
     currencies=(list_of(CurrencyModel), "One entry for each currency.", []),

@@ -100,10 +100,11 @@ def row_model(
     return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=text, **fields)
 
 
-def answer_model(name: str, text: str, /, **fields: tuple[Any, str, Any]) -> Any:
-    """The model of an object: of each field the type, what it is, and an example."""
+def answer_model(name: str, text: str, /, **fields: tuple[Any, ...]) -> Any:
+    """The model of an object: of each field the type, what it is, an example, and its unit if it has one."""
     made: dict[str, Any] = {
-        key: (kind, Field(description=about, examples=[example])) for key, (kind, about, example) in fields.items()
+        key: (kind, Field(description=about, examples=[example], json_schema_extra={"x-unit": unit[0]} if unit else {}))
+        for key, (kind, about, example, *unit) in fields.items()
     }
     return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=text, **made)
 

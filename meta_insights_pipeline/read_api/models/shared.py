@@ -11,9 +11,14 @@ class PeriodModel(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="Period")
 
-    date_from: date = Field(description="First day, in each ad account's own time zone.", examples=["2026-10-26"])
-    date_to: date = Field(description="Last day.", examples=["2026-11-01"])
-    days: int = Field(description="How many days.", examples=[7], json_schema_extra={"x-unit": "days"})
+    date_from: date = Field(
+        description="First day, in each ad account's own time zone; of several accounts the first of any.",
+        examples=["2026-10-26"],
+    )
+    date_to: date = Field(description="Last day; of several accounts the last of any.", examples=["2026-11-01"])
+    days: int = Field(
+        description="How many days each ad account has.", examples=[7], json_schema_extra={"x-unit": "days"}
+    )
 
 
 PERIOD_EXAMPLE = {"date_from": "2026-10-26", "date_to": "2026-11-01", "days": 7}
@@ -22,7 +27,12 @@ NOTES: dict[str, str] = {
     "account, campaign, ad set or ad, and one person may be in several of them."
 }
 
-AS_OF = (datetime | None, "The moment of which the answer tells what was known; null for the present. UTC.", None)
+AS_OF = (
+    datetime | None,
+    "The moment of which the answer tells what was known; null for the present. UTC.",
+    None,
+    "UTC",
+)
 PERIOD = (PeriodModel, "The days that the figures are of.", PERIOD_EXAMPLE)
 NOTES_FIELD: tuple[Any, str, Any] = (
     dict[str, str],

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from meta_insights_pipeline.read_api.models.rows import answer_model, example_of, list_of
 from meta_insights_pipeline.read_api.models.shared import AS_OF, NEXT_CURSOR
+from meta_insights_pipeline.warehouse.reading.statement import ResultColumn, Shape
 
 _ONLY_WHOLE = "null for whoever does not see all of the sync's accounts."
 
@@ -22,7 +23,9 @@ class SyncGapModel(BaseModel):
     reason: str = Field(description="Why, as a sentence.", examples=["The limit of calls is reached."])
     kind: str = Field(description="deferred, failed, refused or unavailable.", examples=["deferred"])
     retry_at: datetime | None = Field(
-        description="When it is asked for again by itself; null when it is not. UTC.", examples=["2026-11-02T07:00:00Z"]
+        description="When it is asked for again by itself; null when it is not. UTC.",
+        examples=["2026-11-02T07:00:00Z"],
+        json_schema_extra={"x-unit": "UTC"},
     )
 
 
@@ -38,6 +41,17 @@ class SyncTableModel(BaseModel):
     removed: int = Field(description="Rows that are gone.", examples=[0])
 
 
+_TEXTS = ("run_id", "state", "levels", "accounts", "missing", "tables", "warnings")
+_SHAPES = {
+    **dict.fromkeys(_TEXTS, Shape.TEXT),
+    **dict.fromkeys(("started_at", "finished_at"), Shape.MOMENT),
+    **dict.fromkeys(("date_from", "date_to"), Shape.DAY),
+    **dict.fromkeys(("calls_total", "rows_read", "rows_written"), Shape.INTEGER),
+    "error": Shape.NAME,
+    "published": Shape.FLAG,
+}
+
+
 class SyncModel(BaseModel):
     """One sync."""
 
@@ -51,8 +65,15 @@ class SyncModel(BaseModel):
         description="complete, partial (something lacks) or failed; as far as the accounts that may be seen go.",
         examples=["complete"],
     )
-    started_at: datetime = Field(description="When it began. UTC.", examples=["2026-11-02T06:30:00Z"])
-    finished_at: datetime = Field(description="When it ended. UTC.", examples=["2026-11-02T06:30:41Z"])
+    error: str | None = Field(
+        description=f"One sentence on why nothing was collected, if nothing was; {_ONLY_WHOLE}", examples=[None]
+    )
+    started_at: datetime = Field(
+        description="When it began. UTC.", examples=["2026-11-02T06:30:00Z"], json_schema_extra={"x-unit": "UTC"}
+    )
+    finished_at: datetime = Field(
+        description="When it ended. UTC.", examples=["2026-11-02T06:30:41Z"], json_schema_extra={"x-unit": "UTC"}
+    )
     date_from: date = Field(description="First account day.", examples=["2026-10-04"])
     date_to: date = Field(description="Last account day.", examples=["2026-11-02"])
     levels: list[str] = Field(description="The levels that were collected.", examples=[["account", "campaign"]])
@@ -69,9 +90,11 @@ class SyncModel(BaseModel):
     published: bool = Field(description="Whether readers got a new snapshot.", examples=[True])
 
 
+SYNC_COLUMNS = tuple(ResultColumn(name, _SHAPES[name]) for name in SyncModel.model_fields)
+"""Of tables; lists and objects are JSON text in them."""
 SyncsModel = answer_model(
     "Syncs",
-    "The syncs that were, the newest first, page by page.",
+    "The syncs that were, the one that ended last first, page by page.",
     as_of=AS_OF,
     items=(list_of(SyncModel), "The syncs of this page.", [example_of(SyncModel)]),
     next_cursor=NEXT_CURSOR,

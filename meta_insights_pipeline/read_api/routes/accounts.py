@@ -7,8 +7,9 @@ from meta_insights_pipeline.read_api.json_answers import about, json_answer
 from meta_insights_pipeline.read_api.models.entities import AccountsModel
 from meta_insights_pipeline.read_api.parameters import Accounts, AnswerFormat, Cursor, Days, Format, Limit
 from meta_insights_pipeline.read_api.reader import CurrentReader
-from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router, notes
+from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router
 from meta_insights_pipeline.read_api.routes.listing import AskedOrder, AskedSort, listed_page, listed_table
+from meta_insights_pipeline.read_api.routes.notes import about_figures
 from meta_insights_pipeline.warehouse.reading import listing
 from meta_insights_pipeline.warehouse.reading.listing import Order, Sorting, SortKey
 
@@ -34,6 +35,12 @@ def get_accounts(
         query = listed_table(reader, view, chosen, sorting, limit, cursor)
         return table_answer(query, reader.snapshot, form, "accounts")
     page = listed_page(reader, view, chosen, sorting, limit, cursor)
-    withheld = ",".join(row["withheld_fields"] for row in page["items"] if row["withheld_fields"])
-    told = notes(period, withheld, is_past=reader.as_of is not None, is_one_row=True)
+    rows = page["items"]
+    told = about_figures(
+        period,
+        rows=rows,
+        single=rows if period.is_one_day else (),
+        as_of=reader.as_of,
+        is_summed=not period.is_one_day,
+    )
     return json_answer({**about(period, reader.as_of), **page, "notes": told})

@@ -14,8 +14,9 @@ from meta_insights_pipeline.read_api.json_answers import about, json_answer
 from meta_insights_pipeline.read_api.models.entities import entity_model
 from meta_insights_pipeline.read_api.parameters import AnswerFormat, Cursor, Days, Format, Limit, unusable
 from meta_insights_pipeline.read_api.reader import CurrentReader, Reader
-from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router, notes
+from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router
 from meta_insights_pipeline.read_api.routes.listing import AskedOrder, AskedSort, listed_page, listed_table
+from meta_insights_pipeline.read_api.routes.notes import about_figures
 from meta_insights_pipeline.warehouse.mart_columns import KINDS
 from meta_insights_pipeline.warehouse.reading import conversions, entity, listing
 from meta_insights_pipeline.warehouse.reading.entity import Found
@@ -41,7 +42,9 @@ class EntityPart(StrEnum):
     CHILDREN = "children"
 
 
-Part = Annotated[EntityPart, Query(description="Which table a format other than JSON holds; JSON holds all.")]
+Part = Annotated[
+    EntityPart, Query(description="Which table a format other than JSON holds; JSON holds all.", examples=["daily"])
+]
 
 
 @router.get(
@@ -129,7 +132,7 @@ def _answer(
     part: EntityPart,
 ) -> Response:
     view, reference, snapshot = reader.view(), reader.reference, reader.snapshot
-    period = reader.period_of(days, found.account_id)
+    period = days.resolve(reader.today_of(found.account_id))
     chosen = Chosen(found.level, period, account_id=found.account_id, entity_id=found.entity_id)
     below = listing.children(found.level, found.account_id, found.entity_id, period)
     if form is not Format.JSON:
@@ -151,6 +154,7 @@ def _answer(
         lambda: None if below is None else _children(reader, below, sorting, limit, cursor),
     )
     account = reference.accounts.get(found.account_id)
+    rows = [summary, *(children["items"] if children else ())]
     return json_answer(
         {
             "level": found.level.value,
@@ -168,7 +172,13 @@ def _answer(
                 {name: value for name, value in row.items() if name != "account_currency"} for row in happened
             ],
             "children": children,
-            "notes": notes(period, summary["withheld_fields"], is_past=reader.as_of is not None, is_one_row=True),
+            "notes": about_figures(
+                period,
+                rows=rows,
+                single=[*daily, *(rows if period.is_one_day else ())],
+                as_of=reader.as_of,
+                is_summed=not period.is_one_day,
+            ),
         }
     )
 

@@ -14,8 +14,12 @@ from meta_insights_pipeline.warehouse.reading.listing import Order, Place, Sorti
 from meta_insights_pipeline.warehouse.reading.statement import Query as Statement
 from meta_insights_pipeline.warehouse.reading.statement import Shape
 
-AskedSort = Annotated[SortKey, Query(description="By what the list is sorted; of equal ones by account and id.")]
-AskedOrder = Annotated[Order, Query(description="Which end comes first; null comes last either way.")]
+AskedSort = Annotated[
+    SortKey, Query(description="By what the list is sorted; of equal ones by account and id.", examples=["spend"])
+]
+AskedOrder = Annotated[
+    Order, Query(description="Which end comes first; null comes last either way.", examples=["desc"])
+]
 
 
 def listed_page(

@@ -1,5 +1,6 @@
 """`GET /meta/insights/overview`."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any
@@ -12,7 +13,8 @@ from meta_insights_pipeline.read_api.json_answers import about, json_answer
 from meta_insights_pipeline.read_api.models.overview import OverviewModel
 from meta_insights_pipeline.read_api.parameters import Accounts, AnswerFormat, Days, Format
 from meta_insights_pipeline.read_api.reader import CurrentReader, Reader
-from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router, notes
+from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router
+from meta_insights_pipeline.read_api.routes.notes import about_change, about_figures
 from meta_insights_pipeline.warehouse.reading import account_freshness, conversions, overview
 from meta_insights_pipeline.warehouse.reading.as_of import View
 from meta_insights_pipeline.warehouse.reading.figures import Chosen, figure_columns
@@ -48,32 +50,46 @@ def get_overview(
         int, Query(ge=1, le=_MOST_TOP, description="How many campaigns of each currency, by spend.", examples=[10])
     ] = _TOP,
     part: Annotated[
-        OverviewPart, Query(description="Which table a format other than JSON holds; JSON holds all.")
+        OverviewPart,
+        Query(description="Which table a format other than JSON holds; JSON holds all.", examples=["totals"]),
     ] = OverviewPart.DAILY,
 ) -> Response:
     """Totals of the ad accounts by currency, beside the period before; days, conversions, top campaigns, freshness."""
     view = reader.view(accounts)
-    period = reader.period(days, view)
+    today = reader.today(view)
+    period = days.resolve(today)
     if form is not Format.JSON:
         query = _table(reader, view, period, part, top)
         return table_answer(query, reader.snapshot, form, f"overview-{part.value}")
     snapshot, reference = reader.snapshot, reader.reference
-    (totals, days_of_all), happened, best, freshness = snapshot.together(
-        lambda: overview.totals_and_days(snapshot, view, reference, period),
+    found, happened, best, freshness = snapshot.together(
+        lambda: overview.read_sums(snapshot, view, reference, period, today),
         lambda: conversions.conversions(view, reference, Chosen(Level.ACCOUNT, period)).records(snapshot),
         lambda: overview.top_campaigns(view, reference, period, top).records(snapshot),
         lambda: account_freshness.read_freshness(snapshot, view, reference, period),
     )
-    parts = {"conversions": happened, "daily": days_of_all, "top_campaigns": best}
-    withheld = ",".join(row["withheld_fields"] for row in totals if row["withheld_fields"])
-    is_one_row = all(row["accounts"] == 1 for row in totals)
+    compared_days = period.days_before(today)
+    whole = [row for row in found.totals if period.is_one_day and (row["is_current"] or row["accounts"])]
+    singles = [row for row in [*found.daily, *whole] if row["accounts"] <= 1]
+    told = about_figures(
+        period,
+        rows=[*found.totals, *best],
+        single=[*singles, *(best if period.is_one_day else ())],
+        as_of=reader.as_of,
+        is_summed=not period.is_one_day or any(row["accounts"] > 1 for row in found.totals),
+    )
+    changes = changes_by_currency(found.compared)
+    parts = {"conversions": happened, "daily": found.daily, "top_campaigns": best}
+    currencies = _by_currency(found.totals, parts, changes)
+    told |= about_change(period, compared_days, [each for each, change in changes.items() if change is None])
     return json_answer(
         {
             **about(period, reader.as_of),
             "previous_period": about(period.previous, None)["period"],
-            "currencies": _by_currency(totals, parts),
+            "compared_days": compared_days,
+            "currencies": currencies,
             "freshness": freshness,
-            "notes": notes(period, withheld, is_past=reader.as_of is not None, is_one_row=is_one_row),
+            "notes": told,
         }
     )
 
@@ -94,7 +110,22 @@ def _table(reader: Reader, view: View, period: Period, part: OverviewPart, top: 
             return account_freshness.missing(view, period)
 
 
-def _by_currency(totals: list[Row], parts: dict[str, list[Row]]) -> list[Row]:
+def changes_by_currency(compared: list[Row]) -> dict[str | None, Row | None]:
+    """The changes of each currency; None where the days that are compared were not all collected."""
+    found: dict[str | None, dict[bool, Row]] = {}
+    for row in compared:
+        found.setdefault(row["account_currency"], {})[row["is_current"]] = row
+    return {
+        currency: changes(rows[True], rows[False])
+        if len(rows) == 2 and all(row["is_comparable"] for row in rows.values())
+        else None
+        for currency, rows in found.items()
+    }
+
+
+def _by_currency(
+    totals: list[Row], parts: dict[str, list[Row]], changes_of: Mapping[str | None, Row | None]
+) -> list[Row]:
     """Rows of every currency below it; the rows lose the columns that say so."""
     found: dict[str | None, Row] = {}
 
@@ -112,16 +143,15 @@ def _by_currency(totals: list[Row], parts: dict[str, list[Row]]) -> list[Row]:
         for row in rows:
             # Of a currency in which campaigns delivered and no account did, the accounts' report lacks.
             entry_of(row)[name].append(row)
-    for entry in found.values():
-        entry["change"] = changes(entry["totals"], entry["previous"])
+    for currency, entry in found.items():
+        entry["change"] = changes_of.get(currency)
     return list(found.values())
 
 
-def changes(totals: Row | None, previous: Row | None) -> Row:
+def changes(totals: Row, previous: Row) -> Row:
     """The change of every figure from the previous period to this one."""
     return {
-        column.name: change((totals or {}).get(column.name), (previous or {}).get(column.name), column.shape)
-        for column in figure_columns()
+        column.name: change(totals[column.name], previous[column.name], column.shape) for column in figure_columns()
     }
 
 

@@ -12,6 +12,7 @@ from meta_insights_pipeline.read_api.paging import make_cursor, read_cursor
 from meta_insights_pipeline.read_api.parameters import DEFAULT_LIMIT, AnswerFormat, Cursor, Days, Format, Limit
 from meta_insights_pipeline.read_api.reader import CurrentReader
 from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router
+from meta_insights_pipeline.read_api.routes.notes import about_figures
 from meta_insights_pipeline.warehouse.reading import entity, recent
 from meta_insights_pipeline.warehouse.reading.figures import Chosen
 from meta_insights_pipeline.warehouse.reading.statement import Shape
@@ -44,7 +45,7 @@ def get_recent_insights(
     level, account_id = seen_by(
         reader.principal, place, lambda one: [one[1]], what="ad account, campaign, ad set or ad", identifier=entity_id
     )
-    period = days.resolve_open(reader.reference.zones([account_id]), reader.now)
+    period = days.resolve_open(reader.today_of(account_id))
     before = None if cursor is None else read_cursor(cursor, _CURSOR, [Shape.DAY])[0]
     chosen = Chosen(level, period, account_id=account_id, entity_id=own_id)
     if form is not Format.JSON:
@@ -62,5 +63,6 @@ def get_recent_insights(
             "as_of": reader.as_of,
             "items": rows[:most],
             "next_cursor": make_cursor(_CURSOR, [rows[most - 1]["date_start"]]) if len(rows) > most else None,
+            "notes": about_figures(period, rows=rows[:most], single=rows[:most], as_of=reader.as_of, is_summed=False),
         }
     )

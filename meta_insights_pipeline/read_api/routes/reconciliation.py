@@ -20,6 +20,7 @@ from meta_insights_pipeline.read_api.parameters import (
 )
 from meta_insights_pipeline.read_api.reader import CurrentReader
 from meta_insights_pipeline.read_api.routes.common import AS_TABLE, new_router
+from meta_insights_pipeline.read_api.routes.notes import about_ledger
 from meta_insights_pipeline.warehouse.reading.ledger import LedgerPlace, ledger
 from meta_insights_pipeline.warehouse.reading.statement import Shape
 from meta_insights_pipeline.warehouse.reconciliation import Status
@@ -58,4 +59,5 @@ def get_reconciliation(
     shown = rows[: limit or DEFAULT_LIMIT]
     is_more = len(rows) > len(shown)
     next_cursor = make_cursor(_CURSOR, [shown[-1][name] for name in _KEY]) if is_more else None
-    return json_answer({**about(period, reader.as_of), "items": shown, "next_cursor": next_cursor})
+    told = about_ledger(period, reader.as_of)
+    return json_answer({**about(period, reader.as_of), "items": shown, "next_cursor": next_cursor, "notes": told})

@@ -29,7 +29,6 @@ UNTIL_TAG: Final = "dagster/asset_partition_range_end"
 DAY_TAG: Final = "dagster/partition"
 BY_TAG: Final = "meta_insights/by"
 REQUESTED_BY_TAG: Final = "meta_insights/requested_by"
-FINGERPRINT_TAG: Final = "meta_insights/sync"
 BY: Final = "read API"
 QUEUED: Final = ("QUEUED", "NOT_STARTED", "MANAGED", "STARTING")
 RUNNING: Final = (*QUEUED, "STARTED")
@@ -65,9 +64,9 @@ mutation Launch($params: ExecutionParams!) {
 """
 _FIND = """
 query Find($filter: RunsFilter!) {
-  runsOrError(filter: $filter, limit: 10) {
+  runsOrError(filter: $filter, limit: 25) {
     __typename
-    ... on Runs { results { runId status } }
+    ... on Runs { results { runId status jobName runConfig tags { key value } assetSelection { path } } }
     ... on Error { message }
   }
 }
@@ -123,6 +122,8 @@ class DagsterRun:
     """Ids of the ad accounts that its configuration names, without `act_`; empty for every one."""
     tables: frozenset[str]
     """Names of the assets that it is about; empty for all of the job's."""
+    only_missing: bool = False
+    """Whether it collects nothing but what earlier syncs could not get."""
     tags: Mapping[str, str] = field(default_factory=dict)
     steps_done: int = 0
 
@@ -168,11 +169,24 @@ class Dagster:
             raise UnavailableError(_NOT_TAKEN, {"Retry-After": _RETRY_SECONDS})
         return str(data["run"]["runId"])
 
-    def running(self, fingerprint: str) -> list[str]:
-        """Ids of the runs of the same sync that are queued or running, the newest first."""
-        tags = [{"key": FINGERPRINT_TAG, "value": fingerprint}]
-        data = self._ask(_FIND, filter={"tags": tags, "statuses": [one for one in RUNNING if one != "MANAGED"]})
-        return [str(run["runId"]) for run in data["runsOrError"].get("results", [])]
+    def running(self, wanted: SyncWanted) -> list[str]:
+        """Ids of the runs that do the same and are queued or running, whoever started them; the newest first."""
+        since, until = wanted.days.since.isoformat(), wanted.days.until.isoformat()
+        kinds = [[(SINCE_TAG, since), (UNTIL_TAG, until)]]
+        if since == until:
+            kinds.append([(DAY_TAG, since)])
+        found: list[str] = []
+        for tags in kinds:
+            data = self._ask(
+                _FIND,
+                filter={
+                    "tags": [{"key": key, "value": value} for key, value in tags],
+                    "statuses": [one for one in RUNNING if one != "MANAGED"],
+                },
+            )
+            runs = data["runsOrError"].get("results", [])
+            found += [str(run["runId"]) for run in runs if does_the_same(parse_run(run), wanted)]
+        return found
 
     def run(self, run_id: str) -> DagsterRun | None:
         """A run; None when there is none of this id."""
@@ -208,17 +222,27 @@ class Dagster:
         return content["data"]
 
 
+def does_the_same(run: DagsterRun, wanted: SyncWanted) -> bool:
+    """Whether a run of the same days collects the same tables of the same accounts."""
+    if not run.is_sync or run.only_missing or frozenset(run.accounts) != frozenset(wanted.accounts):
+        return False
+    return (run.tables or frozenset(_tables_of(()))) == frozenset(_tables_of(wanted.levels))
+
+
+def _tables_of(levels: Sequence[Level]) -> list[str]:
+    """The tables that a sync of some levels fills; of none named, all."""
+    names = [*(report.name for report in reports_of_levels(levels or list(Level))), ACTIONS_TABLE]
+    return names if levels else [*names, *(kind.value for kind in EntityKind)]
+
+
 def execution_params(wanted: SyncWanted, by: str) -> dict[str, Any]:
     """What Dagster is told: the same as a sync on the command line, as GraphQL takes it."""
-    names = [*(report.name for report in reports_of_levels(wanted.levels or list(Level))), ACTIONS_TABLE]
-    if not wanted.levels:
-        names += [kind.value for kind in EntityKind]
+    names = _tables_of(wanted.levels)
     tags = {
         SINCE_TAG: wanted.days.since.isoformat(),
         UNTIL_TAG: wanted.days.until.isoformat(),
         BY_TAG: BY,
         REQUESTED_BY_TAG: by,
-        FINGERPRINT_TAG: wanted.fingerprint,
     }
     return {
         "selector": {
@@ -244,6 +268,7 @@ def parse_run(data: Mapping[str, Any]) -> DagsterRun:
         started_at=_moment(data.get("startTime")),
         finished_at=_moment(data.get("endTime")),
         accounts=_accounts(data.get("runConfig")),
+        only_missing=bool(_config(data.get("runConfig")).get("only_missing")),
         tables=frozenset("/".join(key["path"]) for key in data.get("assetSelection") or []),
         tags={tag["key"]: tag["value"] for tag in data["tags"]},
         steps_done=int(stats.get("stepsSucceeded") or 0) + int(stats.get("stepsFailed") or 0),
@@ -265,9 +290,15 @@ def failure_sentence(events: Sequence[Mapping[str, Any]]) -> str | None:
 
 def _accounts(config: object) -> tuple[str, ...]:
     """The accounts that a run's configuration names; whatever cannot be read is a run of every account."""
-    for name in ("ops", STEP, "config", "accounts"):
+    accounts = _config(config).get("accounts")
+    return tuple(str(one) for one in accounts) if isinstance(accounts, list) else ()
+
+
+def _config(config: object) -> Mapping[str, object]:
+    """What a run's configuration says of the sync; nothing when it cannot be read."""
+    for name in ("ops", STEP, "config"):
         config = config.get(name) if isinstance(config, Mapping) else None
-    return tuple(str(one) for one in config) if isinstance(config, list) else ()
+    return config if isinstance(config, Mapping) else {}
 
 
 def _moment(seconds: float | None) -> datetime | None:

@@ -2,16 +2,20 @@
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt
+from pydantic.config import JsonDict
 
 from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.read_api.receipts import OwnReceipt
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.warehouse.reading.period import MAX_DAYS
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOST_ACCOUNTS = 1000
+_RUN_ID: Final = "3f0c2b9e-8a51-4e0f-9d2b-0a8a1c6f7e11"
+_UTC: Final[JsonDict] = {"x-unit": "UTC"}
 
 State = Literal["queued", "running", "canceling", "succeeded", "partial", "failed", "canceled"]
 
@@ -37,92 +41,117 @@ class SyncNowRequest(BaseModel):
     )
 
     days_back: StrictInt | None = Field(
-        None, ge=0, lt=MAX_DAYS, description="from so many days ago through today; not together with dates"
+        None,
+        ge=0,
+        lt=MAX_DAYS,
+        description="From so many days ago through today; not together with dates.",
+        examples=[2],
+        json_schema_extra={"x-unit": "days"},
     )
-    date_from: Day | None = Field(None, description="first day, of the accounts' own time zones")
+    date_from: Day | None = Field(
+        None, description="First day, of the accounts' own time zones.", examples=["2026-01-01"]
+    )
     date_to: Day | None = Field(
         None,
-        description="last day, inclusive; needs `date_from`; today when left out, and no later than today when it is later",
+        description="Last day, inclusive; needs `date_from`; today when left out, and no later than today when it is later.",
+        examples=["2026-01-31"],
     )
     levels: list[Level] = Field(
         [],
         max_length=len(Level),
-        description="insights of these alone; every level, and campaigns, ad sets, ads and creatives too, when left out",
+        description="Insights of these alone; every level, and campaigns, ad sets, ads and creatives too, when left out.",
+        examples=[["campaign"]],
     )
     accounts: list[Annotated[str, Field(pattern=r"^(act_)?[0-9]{1,32}$")]] = Field(
         [],
         max_length=_MOST_ACCOUNTS,
-        description="ad accounts, with or without `act_`; every one that you may see when left out",
+        description="Ad accounts, with or without `act_`; every one that you may see when left out.",
+        examples=[["act_1010101010"]],
     )
 
 
 class SyncAccepted(BaseModel):
     """The run that does it."""
 
-    run_id: str = Field(description="id of the run, also in Dagster")
-    status_url: str = Field(description="where its state, progress and receipt are")
-    is_new: bool = Field(
-        description="false when the same sync was queued or running, or was asked for with the same Idempotency-Key"
+    run_id: str = Field(description="Id of the run, also in Dagster.", examples=[_RUN_ID])
+    status_url: str = Field(
+        description="Where its state, progress and receipt are; without META_INSIGHTS_API_URL the path alone.",
+        examples=[f"http://127.0.0.1:8080/meta/insights/sync/{_RUN_ID}"],
     )
-    date_from: date = Field(description="first day")
-    date_to: date = Field(description="last day, inclusive")
-    levels: list[Level] = Field(description="whose insights are collected")
-    accounts: list[str] = Field(description="ids of the ad accounts, without `act_`; empty for every one")
+    is_new: bool = Field(
+        description="False when the same sync was queued or running, or was asked for with the same Idempotency-Key.",
+        examples=[True],
+    )
+    date_from: date = Field(description="First day.", examples=["2026-01-30"])
+    date_to: date = Field(description="Last day, inclusive.", examples=["2026-01-31"])
+    levels: list[Level] = Field(description="Whose insights are collected.", examples=[["campaign"]])
+    accounts: list[str] = Field(
+        description="Ids of the ad accounts, without `act_`; empty for every one.", examples=[["1010101010"]]
+    )
 
 
 class Progress(BaseModel):
-    """How far a sync has come."""
+    """How far a sync has come; what counts the whole of it is null for whoever does not see all of its ad accounts."""
 
-    steps_done: int = Field(description="steps of the Dagster run that have ended")
-    steps_total: int = Field(description="steps that it has")
-    reports_done: int | None = Field(None, description="reports that have come or failed; null before the first")
-    reports_total: int | None = Field(None, description="reports that are asked for; null before the first")
-    rows: int | None = Field(None, description="rows that have come; null before the first report")
-    calls: int | None = Field(None, description="calls to Meta that were made; null before the first report")
-    seconds: float | None = Field(None, description="since it began to run; null while it is queued")
+    steps_done: int = Field(description="Steps of the Dagster run that have ended.", examples=[0])
+    steps_total: int = Field(description="Steps that it has.", examples=[1])
+    reports_done: int | None = Field(
+        None, description="Reports that have come or failed; null before the first.", examples=[3]
+    )
+    reports_total: int | None = Field(
+        None, description="Reports that are asked for; null before the first.", examples=[8]
+    )
+    rows: int | None = Field(None, description="Rows that have come; null before the first report.", examples=[1204])
+    calls: int | None = Field(
+        None, description="Calls to Meta that were made; null before the first report.", examples=[9]
+    )
+    seconds: float | None = Field(
+        None,
+        description="Since it began to run, until it ended; null while it is queued. In seconds.",
+        examples=[12.5],
+        json_schema_extra={"x-unit": "seconds"},
+    )
 
 
 class SyncStatus(BaseModel):
-    """One sync."""
+    """One sync; whoever does not see all of its ad accounts is told of the own ones."""
 
-    run_id: str
+    run_id: str = Field(description="Id of the run, also in Dagster.", examples=[_RUN_ID])
     state: State = Field(
-        description="`partial`: ended, what could be had is stored and published, what is missing is asked for again by itself"
+        description="`partial`: ended, what could be had is stored and published, what is missing is asked for again by itself.",
+        examples=["running"],
     )
-    detail: str | None = Field(None, description="one sentence on why it failed, or on what it waits for")
+    detail: str | None = Field(
+        None, description="One sentence on why it failed, what is missing, or what it waits for.", examples=[None]
+    )
     by: str | None = Field(
-        None, description="what started it: `read API`, `command line`, `resume`, or null for the schedule or the UI"
+        None,
+        description="What started it: `read API`, `command line`, `resume`, or null for the schedule or the UI.",
+        examples=["read API"],
     )
-    date_from: date | None = Field(None, description="first day; null when the run names none")
-    date_to: date | None = Field(None, description="last day, inclusive")
-    accounts: list[str] = Field(description="ids of the ad accounts, without `act_`; empty for every one")
-    created_at: datetime | None = Field(None, description="when it was asked for, in UTC")
-    started_at: datetime | None = Field(None, description="when it began to run, in UTC")
-    finished_at: datetime | None = Field(None, description="when it ended, in UTC")
-    progress: Progress
-    receipt: Receipt | None = Field(None, description="what came, what it cost and what is missing; null while it runs")
-
-
-def own_receipt(receipt: Receipt, accounts: frozenset[str] | None) -> Receipt:
-    """What somebody who is confined to some ad accounts may read of a receipt.
-
-    Args:
-        receipt: The whole.
-        accounts: Ids without `act_`; None for all.
-    """
-    if accounts is None:
-        return receipt
-    parts: dict[str, Any] = {
-        name: tuple(one for one in getattr(receipt, name) if one.account_id in accounts)
-        for name in ("missing", "refused", "withheld", "not_refreshed")
-    }
-    # Free text, the budget and the place on disk are of the whole installation.
-    return receipt.model_copy(
-        update={
-            **parts,
-            "accounts": tuple(one for one in receipt.accounts if one in accounts),
-            "warnings": (),
-            "highest_usage_percent": None,
-            "snapshot": "",
-        }
+    date_from: date | None = Field(
+        None, description="First day; null when the run names none.", examples=["2026-01-30"]
+    )
+    date_to: date | None = Field(None, description="Last day, inclusive.", examples=["2026-01-31"])
+    accounts: list[str] = Field(
+        description="Ids of the ad accounts that it names, without `act_`; empty for every one.",
+        examples=[["1010101010"]],
+    )
+    created_at: datetime | None = Field(
+        None, description="When it was asked for. UTC.", examples=["2026-01-31T09:30:00Z"], json_schema_extra=_UTC
+    )
+    started_at: datetime | None = Field(
+        None, description="When it began to run. UTC.", examples=["2026-01-31T09:30:02Z"], json_schema_extra=_UTC
+    )
+    finished_at: datetime | None = Field(
+        None, description="When it ended; null before. UTC.", examples=[None], json_schema_extra=_UTC
+    )
+    progress: Progress = Field(
+        description="How far it has come.", examples=[{"steps_done": 0, "steps_total": 1, "rows": 1204}]
+    )
+    receipt: Receipt | OwnReceipt | None = Field(
+        None,
+        description="What came, what it cost and what is missing; null while it runs. Whoever does not see all of its ad "
+        "accounts gets the parts that are of the own ones.",
+        examples=[None],
     )

@@ -14,9 +14,10 @@ from meta_insights_pipeline.read_api.access.principal import Principal, Role
 from meta_insights_pipeline.read_api.aside import Aside
 from meta_insights_pipeline.read_api.problems import problem_responses, request_id
 from meta_insights_pipeline.read_api.sync_now.models import SyncAccepted, SyncNowRequest, SyncStatus
-from meta_insights_pipeline.read_api.sync_now.service import SyncService
+from meta_insights_pipeline.read_api.sync_now.recorded_route import RecordedRoute, note_recorded
+from meta_insights_pipeline.read_api.sync_now.service import Launched, SyncService
 
-router = APIRouter(prefix="/meta/insights", tags=["sync"])
+router = APIRouter(prefix="/meta/insights", tags=["sync"], route_class=RecordedRoute)
 
 _BUSY = "Dagster takes its time and others wait for it already; ask again."
 # Apart, so that syncs can be looked at while one is started slowly.
@@ -39,7 +40,7 @@ Syncs = Annotated[SyncService, Depends(syncs_of)]
     status_code=202,
     summary="Start a sync",
     responses={
-        202: {"headers": {"Location": {"description": "as `status_url`", "schema": {"type": "string"}}}},
+        202: {"headers": {"Location": {"description": "As `status_url`.", "schema": {"type": "string"}}}},
         **problem_responses(400, 401, 403, 404, 413, 422, 429, 503),
     },
 )
@@ -55,8 +56,9 @@ async def sync_now(
             min_length=1,
             max_length=255,
             pattern=r"^[\x21-\x7e]+$",
-            description="of your choice, new for each sync: the same request with the same key within a day starts nothing "
-            "again; another request with the same key is refused",
+            description="Of your choice, new for each sync: the same request with the same key within a day starts nothing "
+            "again; another request with the same key is refused.",
+            examples=["7d1f6f0c-6d0b-4b6e-9a57-2f1c1d2e3f40"],
         ),
     ] = None,
 ) -> SyncAccepted:
@@ -65,9 +67,14 @@ async def sync_now(
     The same sync that is queued or running already is not started again: its run is the answer. Whoever is confined to some ad
     accounts starts syncs of those alone.
     """
-    launch = partial(syncs.launch, asked or SyncNowRequest(), principal, key=idempotency_key)
-    launched = await _STARTING.run(partial(launch, request_id=request_id(request)))
-    status_url = str(request.url_for("sync_status", run_id=launched.run_id))
+
+    def launch() -> Launched:
+        note_recorded(request)
+        return syncs.launch(asked or SyncNowRequest(), principal, key=idempotency_key, request_id=request_id(request))
+
+    launched = await _STARTING.run(launch)
+    # Never from the header Host, which is the client's to choose.
+    status_url = f"{syncs.base_url}{request.app.url_path_for('sync_status', run_id=launched.run_id)}"
     response.headers["Location"] = status_url
     return SyncAccepted(
         run_id=launched.run_id,
@@ -88,11 +95,18 @@ async def sync_now(
 async def sync_status(
     principal: CurrentPrincipal,
     syncs: Syncs,
-    run_id: Annotated[str, Path(pattern=r"^[0-9a-f-]{36}$", description="id of the run")],
+    run_id: Annotated[
+        str,
+        Path(
+            pattern=r"^[0-9a-f-]{36}$",
+            description="Id of the run.",
+            examples=["3f0c2b9e-8a51-4e0f-9d2b-0a8a1c6f7e11"],
+        ),
+    ],
 ) -> SyncStatus:
     """State, progress and, when it has ended, the receipt.
 
-    Whoever is confined to some ad accounts sees the syncs that are about those alone; others are answered like those that do not
-    exist.
+    Whoever is confined to some ad accounts sees the syncs that are about one of them, as far as the own accounts go; others are
+    answered like those that do not exist.
     """
     return await _LOOKING.run(partial(syncs.status, run_id, principal))

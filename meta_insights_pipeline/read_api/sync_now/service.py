@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.collector.days import DayRange
@@ -19,12 +18,18 @@ from meta_insights_pipeline.home_files import AccountBook
 from meta_insights_pipeline.life import is_dead, work_folder
 from meta_insights_pipeline.progress import PROGRESS_FILE
 from meta_insights_pipeline.read_api.access.audit import DONE, FAILED, REFUSED, SYNC, AuditLog
-from meta_insights_pipeline.read_api.access.confinement import seen_by
 from meta_insights_pipeline.read_api.access.principal import Principal
-from meta_insights_pipeline.read_api.errors import ApiError, UnavailableError
+from meta_insights_pipeline.read_api.errors import ApiError, NotFoundError, UnavailableError
+from meta_insights_pipeline.read_api.receipts import (
+    ReceiptFiles,
+    is_seen,
+    own_receipt,
+    own_state,
+    touched_accounts,
+)
 from meta_insights_pipeline.read_api.sync_now.dagster import BY_TAG, QUEUED, Dagster, DagsterRun
 from meta_insights_pipeline.read_api.sync_now.key_book import IdempotencyKeys, Kept
-from meta_insights_pipeline.read_api.sync_now.models import Progress, State, SyncNowRequest, SyncStatus, own_receipt
+from meta_insights_pipeline.read_api.sync_now.models import Progress, State, SyncNowRequest, SyncStatus
 from meta_insights_pipeline.read_api.sync_now.wanted import SyncWanted, sync_wanted
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
@@ -46,6 +51,8 @@ _STATES: dict[str, State] = {
     "CANCELED": "canceled",
     **dict.fromkeys(QUEUED, "queued"),
 }
+_STATES_OF_RECEIPTS: dict[str, State] = {"complete": "succeeded", "partial": "partial"}
+_FAILED_SOMEHOW = "The sync failed for a reason that is not about your ad accounts alone."
 _DIED = "The process of this sync has ended without a word (killed, or out of memory)."
 # It gives one every 30 s.
 _SIGN_OF_LIFE_WITHIN = timedelta(minutes=2)
@@ -86,6 +93,7 @@ class SyncService:
         self._audit = audit
         self._keys = keys
         self._now = now
+        self._receipts = ReceiptFiles(settings)
 
     def launch(self, request: SyncNowRequest, principal: Principal, *, key: str | None, request_id: str) -> Launched:
         """Start a sync, unless it is queued or running, or was started under the same key.
@@ -137,14 +145,21 @@ class SyncService:
             UnavailableError: 503, Dagster is away.
         """
         run = self._dagster.run(run_id)
-        found = seen_by(
-            principal,
-            run if run is not None and run.is_sync else None,
-            lambda one: one.accounts,
-            what="sync",
-            identifier=run_id,
-        )
-        return self._status(found, principal)
+        receipt = self._receipts.of_run(run_id)
+        if run is not None and not run.is_sync:
+            run = None
+        if (run is None and receipt is None) or not is_seen(principal, _touched(run, receipt)):
+            raise NotFoundError("sync", run_id)
+        if run is None:
+            # One that failed before Dagster had a run of it, or of which Dagster knows no more.
+            assert receipt is not None
+            return self._ended(receipt, principal)
+        return self._status(run, receipt, principal)
+
+    @property
+    def base_url(self) -> str:
+        """Where clients find the API, as far as that was said; empty otherwise, so that addresses begin with their path."""
+        return self._settings.api_url if "api_url" in self._settings.model_fields_set else ""
 
     def close(self) -> None:
         """Close the files."""
@@ -191,26 +206,44 @@ class SyncService:
 
     def _running(self, wanted: SyncWanted) -> Launched | None:
         """The run that does the same now."""
-        for run_id in self._dagster.running(wanted.fingerprint):
+        for run_id in self._dagster.running(wanted):
             # What was killed stays "started" until the schedule looks.
             if not is_dead(self._settings.home, run_id):
                 return Launched(run_id, False, wanted)
         return None
 
-    def _status(self, run: DagsterRun, principal: Principal) -> SyncStatus:
-        receipt = self._receipt(run.run_id)
+    def _ended(self, receipt: Receipt, principal: Principal) -> SyncStatus:
+        """A sync of which there is nothing but the receipt."""
+        state = own_state(receipt, principal)
+        is_whole = principal.sees_all(touched_accounts(receipt))
+        seconds = round((receipt.finished_at - receipt.started_at).total_seconds(), 1)
+        return SyncStatus(
+            run_id=receipt.run_id,
+            state=_STATES_OF_RECEIPTS.get(state, "failed"),
+            detail=None if state == "complete" else _missing_text(receipt, principal),
+            date_from=receipt.since,
+            date_to=receipt.until,
+            accounts=[each for each in receipt.accounts if principal.sees(each)],
+            started_at=receipt.started_at,
+            finished_at=receipt.finished_at,
+            progress=Progress(
+                steps_done=_STEPS, steps_total=_STEPS, seconds=seconds, **(_counts(receipt) if is_whole else {})
+            ),
+            receipt=own_receipt(receipt, principal),
+        )
+
+    def _status(self, run: DagsterRun, receipt: Receipt | None, principal: Principal) -> SyncStatus:
+        is_whole = principal.sees_all(run.accounts if receipt is None else touched_accounts(receipt))
         state, detail = _STATES.get(run.status, "running"), None
         if state in ("running", "canceling") and is_dead(self._settings.home, run.run_id):
             state, detail = "failed", _DIED
         elif state == "failed":
-            detail = receipt.missing_text() if receipt is not None else self._dagster.failure(run.run_id)
-        elif state == "succeeded" and receipt is not None and receipt.state == "partial":
-            state, detail = "partial", receipt.missing_text()
+            detail = self._failure(run, receipt, principal, is_whole=is_whole)
+        elif state == "succeeded" and receipt is not None and own_state(receipt, principal) == "partial":
+            state, detail = "partial", _missing_text(receipt, principal)
         elif run.status == "QUEUED" and not self._is_queue_served():
             detail = _NOBODY_STARTS_IT
         days = run.days
-        if receipt is not None and principal.accounts is not None:
-            receipt = own_receipt(receipt, principal.accounts)
         return SyncStatus(
             run_id=run.run_id,
             state=state,
@@ -218,33 +251,59 @@ class SyncService:
             by=run.tags.get(BY_TAG),
             date_from=days[0] if days else None,
             date_to=days[1] if days else None,
-            accounts=list(run.accounts),
+            accounts=[each for each in run.accounts if principal.sees(each)],
             created_at=run.created_at,
             started_at=run.started_at,
             finished_at=run.finished_at,
-            progress=self._progress(run, receipt),
-            receipt=receipt,
+            progress=self._progress(run, receipt, is_whole=is_whole),
+            receipt=None if receipt is None else own_receipt(receipt, principal),
         )
+
+    def _failure(self, run: DagsterRun, receipt: Receipt | None, principal: Principal, *, is_whole: bool) -> str | None:
+        """One sentence on why a sync failed, which may name any of its ad accounts."""
+        if receipt is not None and (receipt.error or receipt.missing):
+            return _missing_text(receipt, principal)
+        if not is_whole:
+            return _FAILED_SOMEHOW
+        sentence = self._dagster.failure(run.run_id)
+        return None if sentence is None else self._receipts.without_paths(sentence)
 
     def _is_queue_served(self) -> bool:
         seen = self._dagster.queue_served_at()
         return seen is not None and self._now() - seen < _SIGN_OF_LIFE_WITHIN
 
-    def _progress(self, run: DagsterRun, receipt: Receipt | None) -> Progress:
+    def _progress(self, run: DagsterRun, receipt: Receipt | None, *, is_whole: bool) -> Progress:
         seconds = None
         if run.started_at is not None:
             seconds = round(((run.finished_at or self._now()) - run.started_at).total_seconds(), 1)
-        if receipt is not None:
-            told: dict[str, Any] = {"rows": receipt.rows_read, "calls": receipt.calls_total}
-        else:
+        told: dict[str, Any] = {}
+        if is_whole and receipt is not None:
+            told = _counts(receipt)
+        elif is_whole:
             told = _told(work_folder(self._settings.home, run.run_id) / PROGRESS_FILE)
         return Progress(steps_done=run.steps_done, steps_total=_STEPS, seconds=seconds, **told)
 
-    def _receipt(self, run_id: str) -> Receipt | None:
-        try:
-            return Receipt.model_validate_json((self._settings.home / "receipts" / f"{run_id}.json").read_text("utf-8"))
-        except (OSError, ValidationError):
-            return None
+
+def _touched(run: DagsterRun | None, receipt: Receipt | None) -> frozenset[str]:
+    """The ad accounts that a sync is about; none of them for every one."""
+    if receipt is not None and receipt.accounts:
+        return touched_accounts(receipt)
+    return frozenset(() if run is None else run.accounts)
+
+
+def _counts(receipt: Receipt) -> dict[str, Any]:
+    return {"rows": receipt.rows_read, "calls": receipt.calls_total}
+
+
+def _missing_text(receipt: Receipt, principal: Principal) -> str:
+    """Why a sync is not complete, as far as the ad accounts go that somebody sees."""
+    if principal.sees_all(touched_accounts(receipt)):
+        return receipt.missing_text()
+    own = {
+        "missing": tuple(part for part in receipt.missing if principal.sees(part.account_id)),
+        "not_refreshed": tuple(one for one in receipt.not_refreshed if principal.sees(one.account_id)),
+    }
+    return receipt.model_copy(update={**own, "error": None}).missing_text() if any(own.values()) else _FAILED_SOMEHOW
 
 
 def _told(file: Path) -> dict[str, Any]:

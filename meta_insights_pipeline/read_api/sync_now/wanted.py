@@ -3,8 +3,6 @@
 Dagster takes any range and any account, so whatever must not be asked for is refused here.
 """
 
-import hashlib
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -35,12 +33,6 @@ class SyncWanted:
     """Insights of these alone; empty for every level, and the entities too."""
     accounts: tuple[str, ...]
     """Ids without `act_`, sorted; empty for every one."""
-
-    @property
-    def fingerprint(self) -> str:
-        """32 hexadecimal digits, the same for syncs that do the same."""
-        content = [str(self.days), [level.value for level in self.levels], self.accounts]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def sync_wanted(

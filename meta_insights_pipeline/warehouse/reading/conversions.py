@@ -4,7 +4,7 @@ from meta_insights_pipeline.catalog.conversions import VALUE, events
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.warehouse.reading.as_of import View
-from meta_insights_pipeline.warehouse.reading.figures import Chosen, facts, is_withheld, within
+from meta_insights_pipeline.warehouse.reading.figures import Chosen, around, facts, is_withheld
 from meta_insights_pipeline.warehouse.reading.reference import Counted, Reference
 from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, ResultColumn, Shape
 from meta_insights_pipeline.warehouse.schema import SUM, WITHHELD
@@ -107,7 +107,7 @@ def _done(bind: Binder, view: View, reference: Reference, chosen: Chosen) -> str
     conditions = [
         f"i.level = {bind(chosen.level.value)}",
         view.seen(bind, "i"),
-        within(bind, "i", chosen.period),
+        around(bind, "i", chosen.period),
         bind.is_in("i.action_type", sorted({each.action_type for each in counted})),
     ]
     if chosen.account_id is not None:

@@ -9,12 +9,15 @@ from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.warehouse.mart_columns import KINDS, attribute_unit
 from meta_insights_pipeline.warehouse.reading.as_of import View
 from meta_insights_pipeline.warehouse.reading.figures import (
+    COLLECTED_DAYS,
     DAYS_COLUMNS,
     Chosen,
+    collected,
     figure_columns,
     figure_rows,
     freshness_columns,
     sums,
+    zeros,
 )
 from meta_insights_pipeline.warehouse.reading.reference import Reference
 from meta_insights_pipeline.warehouse.reading.statement import (
@@ -29,7 +32,7 @@ from meta_insights_pipeline.warehouse.reading.statement import (
 
 _CURRENCY = ResultColumn("account_currency", Shape.TEXT, "Currency of the row, ISO 4217; null when it is not known.")
 _CURRENCY_ITEM = "any_value(account_currency) AS account_currency"
-SUMMARY_COLUMNS = (_CURRENCY, *figure_columns(), *DAYS_COLUMNS, *freshness_columns())
+SUMMARY_COLUMNS = (_CURRENCY, *figure_columns(), *DAYS_COLUMNS, COLLECTED_DAYS, *freshness_columns())
 DAY_COLUMNS = (
     ResultColumn("date_start", Shape.DAY, "Day, in the ad account's own time zone.", "day"),
     _CURRENCY,
@@ -104,7 +107,7 @@ def summary(view: View, reference: Reference, chosen: Chosen) -> Query:
     """One row: the figures of one entity over the period."""
     bind = Binder()
     added = sums((), is_one_day=chosen.period.is_one_day, more=[_CURRENCY_ITEM])
-    return Query(SUMMARY_COLUMNS, f"WITH {figure_rows(bind, view, reference, chosen)} {added}", bind.parameters)
+    return Query(SUMMARY_COLUMNS, _with_zeros(bind, view, reference, chosen, added), bind.parameters)
 
 
 def daily(view: View, reference: Reference, chosen: Chosen) -> Query:
@@ -119,11 +122,22 @@ def summary_and_days(
     """The row of `summary` and those of `daily`, by one query: planning one takes longer than adding up some more rows."""
     bind = Binder()
     added = sums((), is_one_day=chosen.period.is_one_day, with_days=True, more=[_CURRENCY_ITEM])
-    body = f"WITH {figure_rows(bind, view, reference, chosen)} {added}"
+    body = _with_zeros(bind, view, reference, chosen, added)
     columns = (*SUMMARY_COLUMNS, DAY_COLUMNS[0])
     whole, *days = Query(columns, body, bind.parameters, "ORDER BY q.date_start NULLS FIRST").tuples(snapshot)
     (summed,) = picked([whole], columns, SUMMARY_COLUMNS)
     return summed, picked(days, columns, DAY_COLUMNS)
+
+
+def _with_zeros(bind: Binder, view: View, reference: Reference, chosen: Chosen, added: str) -> str:
+    """A SELECT of sums, with how many days were collected, and zeros when that is all of them and nothing was delivered."""
+    rows = figure_rows(bind, view, reference, chosen)
+    is_nothing = f"s.days = 0 AND v.collected_days = {bind(chosen.period.days)}"
+    return (
+        f"WITH {rows}, collected AS ({collected(bind, view, chosen)}) "
+        f"SELECT s.* REPLACE ({zeros(reference, is_nothing)}), v.collected_days FROM ({added}) AS s "
+        "CROSS JOIN (SELECT coalesce(sum(collected_days), 0)::BIGINT AS collected_days FROM collected) AS v"
+    )
 
 
 def day_rows(bind: Binder, view: View, reference: Reference, chosen: Chosen) -> str:

@@ -6,6 +6,7 @@ entity before anything is joined. A sum of which a part is withheld is NULL; peo
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache, lru_cache
 
 from meta_insights_pipeline.catalog.conversions import conversion_ratios, events
@@ -19,7 +20,7 @@ from meta_insights_pipeline.warehouse.mart_columns import (
     report_columns,
 )
 from meta_insights_pipeline.warehouse.reading.as_of import View
-from meta_insights_pipeline.warehouse.reading.period import Period
+from meta_insights_pipeline.warehouse.reading.period import Lags, Period
 from meta_insights_pipeline.warehouse.reading.reference import Counted, Reference
 from meta_insights_pipeline.warehouse.reading.statement import Binder, ResultColumn, Shape, shape_of
 from meta_insights_pipeline.warehouse.schema import CHANGED_AT, SUM, WITHHELD
@@ -68,6 +69,13 @@ DAYS_COLUMNS = (
     ResultColumn("first_day", Shape.DAY, "First day with delivery.", "day"),
     ResultColumn("last_day", Shape.DAY, "Last day with delivery.", "day"),
 )
+COLLECTED_DAYS = ResultColumn(
+    "collected_days",
+    Shape.INTEGER,
+    "How many days of the period were collected, of the account at this level; when all were and nothing was delivered, what "
+    "may be summed is 0 and not null.",
+    "days",
+)
 
 
 @dataclass(frozen=True)
@@ -107,26 +115,33 @@ def figure_rows(bind: Binder, view: View, reference: Reference, chosen: Chosen, 
     )
 
 
-def sums(keys: Iterable[str], *, is_one_day: bool, with_days: bool = False, more: Sequence[str] = ()) -> str:
+def sums(
+    keys: Iterable[str], *, is_one_day: bool, with_days: bool = False, part: str = "", more: Sequence[str] = ()
+) -> str:
     """A SELECT that adds up `counted`.
 
     Args:
         keys: Items to group by, each a column or `expression AS name`; none for one row over all.
         is_one_day: Whether a group is about one day, so that what Meta counts by the day is known if the group is one row.
         with_days: Whether each day of a group has a row too; in the rows of whole groups `date_start` is NULL then.
+        part: An item by which a group is cut into parts that have rows too, as `expression AS name`; it is never NULL for a
+            row, and NULL for whole groups and days.
         more: Further items with aggregates.
     """
-    return _sums(tuple(keys), is_one_day, with_days, tuple(more))
+    return _sums(tuple(keys), is_one_day, with_days, part, tuple(more))
 
 
 # A handful of texts, since values are bound and no part of them.
 @lru_cache(maxsize=64)
-def _sums(grouped: tuple[str, ...], is_one_day: bool, with_days: bool, more: tuple[str, ...]) -> str:
+def _sums(grouped: tuple[str, ...], is_one_day: bool, with_days: bool, part: str, more: tuple[str, ...]) -> str:
+    finer = [*(["date_start"] if with_days else []), *([part] if part else [])]
     items = [
         *grouped,
-        *(["date_start"] if with_days else []),
+        *finer,
         *(
-            _as_counted(column.name, is_one_day, with_days) if column.name in PER_DAY else _sum(column)
+            _as_counted(column.name, is_one_day, "date_start" if with_days else "")
+            if column.name in PER_DAY
+            else _sum(column)
             for column in figure_columns()
             if column.name in (*METRICS, *_event_columns())
         ),
@@ -139,10 +154,12 @@ def _sums(grouped: tuple[str, ...], is_one_day: bool, with_days: bool, more: tup
         f"{_withheld()} AS {WITHHELD}",
         *more,
     ]
-    places = ", ".join(str(place + 1) for place in range(len(grouped)))
-    groups = f" GROUP BY {places}" if grouped else ""
-    if with_days:
-        groups = f" GROUP BY GROUPING SETS (({places}), ({places}{', ' if grouped else ''}date_start))"
+    places = [str(place + 1) for place in range(len(grouped) + len(finer))]
+    wholes, rest = places[: len(grouped)], places[len(grouped) :]
+    groups = f" GROUP BY {', '.join(wholes)}" if grouped else ""
+    if finer:
+        sets = [wholes, *([*wholes, place] for place in rest)]
+        groups = f" GROUP BY GROUPING SETS ({', '.join('(' + ', '.join(each) + ')' for each in sets)})"
     ratios = ", ".join(
         f'{quotient(ratio, ratio.numerator, ratio.denominator)} AS "{ratio.name}"' for ratio in all_ratios()
     )
@@ -164,15 +181,84 @@ def final_day(bind: Binder, reference: Reference, day: str, coverage: str) -> st
     )
 
 
-def within(bind: Binder, rows: str, period: Period) -> str:
-    """The condition that the day of rows lies in a period."""
-    return f"{rows}.date_start BETWEEN {bind(period.since)}::DATE AND {bind(period.until)}::DATE"
+def day_in(bind: Binder, day: date, lags: Lags, zone: str) -> str:
+    """A day that is earlier by so many days in some time zones.
+
+    Args:
+        bind: Takes the values.
+        day: Where it is the latest.
+        lags: By how many days it is earlier elsewhere.
+        zone: The time zone of a row, as SQL.
+    """
+    if not lags:
+        return f"{bind(day)}::DATE"
+    whens = " ".join(f"WHEN {bind(name)} THEN {bind(lag)}" for name, lag in lags if name is not None)
+    elsewhere = bind(dict(lags).get(None, 0))
+    lag = f"CASE {zone} {whens} ELSE {elsewhere} END" if whens else elsewhere
+    return f"({bind(day)}::DATE - ({lag})::INTEGER)"
+
+
+def within(bind: Binder, rows: str, period: Period, zone: str) -> str:
+    """The condition that the day of rows lies in a period.
+
+    Args:
+        bind: Takes the values.
+        rows: Alias of the rows.
+        period: The days.
+        zone: The time zone of a row's account, as SQL.
+    """
+    whole = around(bind, rows, period)
+    if not period.lags:
+        return whole
+    day = f"{rows}.date_start"
+    # Where zones differ is looked at only for the few days of which some accounts have no part.
+    everywhere = (
+        f"{day} BETWEEN {bind(period.since)}::DATE AND {bind(period.until - (period.since - period.first))}::DATE"
+    )
+    since, until = (day_in(bind, each, period.lags, zone) for each in (period.since, period.until))
+    return f"{whole} AND ({everywhere} OR {day} BETWEEN {since} AND {until})"
+
+
+def around(bind: Binder, rows: str, period: Period) -> str:
+    """The condition that the day of rows lies in the period of any account."""
+    return f"{rows}.date_start BETWEEN {bind(period.first)}::DATE AND {bind(period.until)}::DATE"
+
+
+def collected(bind: Binder, view: View, chosen: Chosen) -> str:
+    """A SELECT of how many days of the period were collected of each account, at the level of `chosen`."""
+    conditions = [
+        f"c.report = {bind(facts_of(chosen.level))}",
+        view.seen(bind, "c"),
+        within(bind, "c", chosen.period, "z.timezone_name"),
+    ]
+    if chosen.account_id is not None:
+        conditions.append(f"c.account_id = {bind(chosen.account_id)}")
+    zones = "LEFT JOIN ad_accounts AS z ON z.account_id = c.account_id " if chosen.period.lags else ""
+    return (
+        f"SELECT c.account_id, count(*) AS collected_days FROM {view.coverage(bind)} AS c {zones}"
+        f"WHERE {' AND '.join(conditions)} GROUP BY c.account_id"
+    )
+
+
+def zeros(reference: Reference, is_nothing: str) -> str:
+    """Items for `REPLACE` that give 0 for figures that may be summed, in place of what nothing adds up to.
+
+    Args:
+        reference: How events are counted; those that are not are not known either.
+        is_nothing: The condition that there was nothing, and that this is known, as SQL.
+    """
+    counted = {column for each in reference.in_figures for column, _ in _fields(each)}
+    return ", ".join(
+        f"CASE WHEN {is_nothing} THEN 0::{_sum_type(column)} ELSE s.{column.name} END AS {column.name}"
+        for column in figure_columns()
+        if column.name not in PER_DAY and (column.name in METRICS or column.name in counted)
+    )
 
 
 def facts(bind: Binder, view: View, reference: Reference, chosen: Chosen) -> str:
     """A SELECT of the rows of insights, one a day and entity."""
     level = chosen.level
-    conditions = [view.seen(bind, "f"), within(bind, "f", chosen.period)]
+    conditions = [view.seen(bind, "f"), within(bind, "f", chosen.period, "a.timezone_name")]
     if chosen.account_id is not None:
         conditions.append(f"f.account_id = {bind(chosen.account_id)}")
     if chosen.entity_id is not None:
@@ -203,7 +289,7 @@ def _done(bind: Binder, view: View, reference: Reference, chosen: Chosen, rows: 
     conditions = [
         f"i.level = {bind(chosen.level.value)}",
         view.seen(bind, "i"),
-        within(bind, "i", chosen.period),
+        around(bind, "i", chosen.period),
         bind.is_in("i.action_type", sorted({each.action_type for each in counted})),
         bind.is_in("i.field", sorted({field for each in counted for _, field in _fields(each)})),
     ]
@@ -254,16 +340,19 @@ def _event_columns() -> tuple[str, ...]:
 
 
 def _sum(column: ResultColumn) -> str:
-    sql_type = "BIGINT" if column.shape is Shape.INTEGER else SUM
     name = column.name
-    return f"CASE WHEN count(*) = count({name}) THEN sum({name})::{sql_type} END AS {name}"
+    return f"CASE WHEN count(*) = count({name}) THEN sum({name})::{_sum_type(column)} END AS {name}"
 
 
-def _as_counted(name: str, is_one_day: bool, with_days: bool) -> str:
+def _sum_type(column: ResultColumn) -> str:
+    return "BIGINT" if column.shape is Shape.INTEGER else SUM
+
+
+def _as_counted(name: str, is_one_day: bool, day: str) -> str:
     """What Meta counted for one row, and nothing for several."""
-    if not (is_one_day or with_days):
+    if not (is_one_day or day):
         return f"NULL::BIGINT AS {name}"
-    of_a_day = "" if is_one_day else " AND grouping(date_start) = 0"
+    of_a_day = "" if is_one_day else f" AND grouping({day}) = 0"
     return f"CASE WHEN count(*) = 1{of_a_day} THEN any_value({name}) END AS {name}"
 
 

@@ -13,8 +13,10 @@ from meta_insights_pipeline.warehouse.reconciliation import Status
 from meta_insights_pipeline.warehouse.schema import reconciliation_table
 
 _RUN = "run_id"
+# What a sum is of, its line says.
+_UNITS = {"DATE": "day", "TIMESTAMP": "UTC"}
 LEDGER_COLUMNS = tuple(
-    ResultColumn(column.name, shape_of(column.sql_type), column.description)
+    ResultColumn(column.name, shape_of(column.sql_type), column.description, _UNITS.get(column.sql_type, ""))
     for column in reconciliation_table().columns
     # Which run compared them is not the business of whoever sees some accounts alone.
     if column.name != _RUN
@@ -51,7 +53,8 @@ def ledger(
         limit: The most lines; None for all.
     """
     bind = Binder()
-    conditions = [view.seen(bind, "r"), within(bind, "r", period)]
+    zones = "LEFT JOIN ad_accounts AS z ON z.account_id = r.account_id " if period.lags else ""
+    conditions = [view.seen(bind, "r"), within(bind, "r", period, "z.timezone_name")]
     for column, values in (("status", [*statuses]), ("level", [*levels])):
         if values:
             conditions.append(bind.is_in(f"r.{column}", [value.value for value in values]))
@@ -61,7 +64,7 @@ def ledger(
         conditions.append(
             f"(r.date_start < {day} OR (r.date_start = {day} AND (r.account_id, r.level, r.metric) > ({later})))"
         )
-    body = f"SELECT r.* FROM {view.ledger(bind)} AS r WHERE {' AND '.join(conditions)}"
+    body = f"SELECT r.* FROM {view.ledger(bind)} AS r {zones}WHERE {' AND '.join(conditions)}"
     end = "" if limit is None else f" LIMIT {bind(limit)}"
     return Query(
         LEDGER_COLUMNS, body, bind.parameters, f"ORDER BY q.date_start DESC, q.account_id, q.level, q.metric{end}"

@@ -7,18 +7,26 @@ from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.warehouse.mart_columns import KINDS
 from meta_insights_pipeline.warehouse.reading.as_of import View
 from meta_insights_pipeline.warehouse.reading.figures import (
+    COLLECTED_DAYS,
     DAYS_COLUMNS,
     Chosen,
+    collected,
+    day_in,
     figure_columns,
     figure_rows,
     freshness_columns,
     sums,
+    zeros,
 )
 from meta_insights_pipeline.warehouse.reading.period import Period
 from meta_insights_pipeline.warehouse.reading.reference import Reference
 from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, ResultColumn, Shape, Value
 from meta_insights_pipeline.warehouse.schema import SUM
 
+ASKED_DAYS_COLUMNS = (
+    ResultColumn("date_from", Shape.DAY, "First day of the period, by the account's own clock.", "day"),
+    ResultColumn("date_to", Shape.DAY, "Last day of the period, by the account's own clock.", "day"),
+)
 LISTED_COLUMNS = (
     ResultColumn("level", Shape.TEXT, "account, campaign, adset or ad."),
     ResultColumn("id", Shape.TEXT, "Id of the account, campaign, ad set or ad; of an account without the prefix act_."),
@@ -33,8 +41,10 @@ LISTED_COLUMNS = (
     ResultColumn("is_deleted", Shape.FLAG, "Whether it is deleted; null when it is known from insights alone."),
     *figure_columns(),
     *DAYS_COLUMNS,
+    COLLECTED_DAYS,
     *freshness_columns(),
 )
+ACCOUNT_COLUMNS = (*LISTED_COLUMNS, *ASKED_DAYS_COLUMNS)
 _BY_NAME = {column.name: column for column in LISTED_COLUMNS}
 
 
@@ -113,21 +123,30 @@ def listing(
         is_one_day=chosen.period.is_one_day,
         more=["arg_max(entity_name, date_start) AS name_then", "any_value(account_currency) AS currency_then"],
     )
+    is_nothing = f"s.account_id IS NULL AND v.collected_days = {bind(chosen.period.days)}"
+    since, until = (
+        day_in(bind, day, chosen.period.lags, "a.timezone_name") for day in (chosen.period.since, chosen.period.until)
+    )
     body = (
-        f"WITH {rows}, known AS ({_known(bind, view, chosen)}), summed AS ({added}) "
+        f"WITH {rows}, known AS ({_known(bind, view, chosen)}), summed AS ({added}), "
+        f"collected AS ({collected(bind, view, chosen)}) "
         f"SELECT {bind(chosen.level.value)} AS level, coalesce(k.id, s.entity_id) AS id, coalesce(k.name, s.name_then) AS name, "
         "coalesce(k.account_id, s.account_id) AS account_id, coalesce(s.currency_then, a.currency) AS account_currency, "
         "a.timezone_name, k.status, k.effective_status, k.daily_budget, k.lifetime_budget, k.is_deleted, "
-        f"s.* EXCLUDE (account_id, entity_id, currency_then, name_then, days), coalesce(s.days, 0) AS days "
+        f"s.* EXCLUDE (account_id, entity_id, currency_then, name_then, days) REPLACE ({zeros(reference, is_nothing)}), "
+        "coalesce(s.days, 0) AS days, coalesce(v.collected_days, 0) AS collected_days, "
+        f"{since} AS date_from, {until} AS date_to "
         "FROM known AS k FULL JOIN summed AS s ON s.account_id = k.account_id AND s.entity_id = k.id "
-        f"LEFT JOIN {reference.accounts_table} AS a ON a.account_id = coalesce(k.account_id, s.account_id)"
+        f"LEFT JOIN {reference.accounts_table} AS a ON a.account_id = coalesce(k.account_id, s.account_id) "
+        "LEFT JOIN collected AS v ON v.account_id = coalesce(k.account_id, s.account_id)"
     )
     if after is not None:
         body = f"SELECT * FROM ({body}) AS r WHERE {_after(bind, sorting, after)}"
     key = f'q."{sorting.key.value}"'
     end = "" if limit is None else f" LIMIT {bind(limit)}"
     order = f"ORDER BY {key} {sorting.order.value.upper()} NULLS LAST, q.account_id, q.id{end}"
-    return Query(LISTED_COLUMNS, body, bind.parameters, order)
+    columns = ACCOUNT_COLUMNS if chosen.level is Level.ACCOUNT else LISTED_COLUMNS
+    return Query(columns, body, bind.parameters, order)
 
 
 def accounts(period: Period) -> Chosen:

@@ -98,14 +98,15 @@ class ReferenceBook:
 
 def read_reference(snapshot: Readable) -> Reference:
     """Read it from a file."""
+    table, accounts = EntityKind.AD_ACCOUNTS.value, _accounts(snapshot, EntityKind.AD_ACCOUNTS.value)
     (found,) = snapshot.rows(
         "SELECT count(*) FROM duckdb_views() WHERE database_name = current_database() AND schema_name = 'main' "
         f"AND view_name = '{KNOWN_ACCOUNTS}'",
         {},
     )
-    # A file of an earlier program lacks it until the next sync.
-    table = KNOWN_ACCOUNTS if found[0] else EntityKind.AD_ACCOUNTS.value
-    accounts = snapshot.rows(f"SELECT account_id, timezone_name, currency FROM {table}", {})
+    # A file of an earlier program lacks the view until the next sync; where it says nothing more, it would only cost time.
+    if found[0] and (more := _accounts(snapshot, KNOWN_ACCOUNTS)) != accounts:
+        table, accounts = KNOWN_ACCOUNTS, more
     known = snapshot.rows(
         f"SELECT DISTINCT name FROM pg_timezone_names() WHERE name IN (SELECT timezone_name FROM {table})", {}
     )
@@ -114,9 +115,14 @@ def read_reference(snapshot: Readable) -> Reference:
         {},
     )
     return Reference(
-        {row[0]: Account(*row) for row in accounts},
+        accounts,
         # A file of a later program may count by what this one does not know.
         {row[0]: Counted(*row) for row in counted if row[0] in events() and row[2] in _NUMBER_COLUMNS},
         frozenset(name for (name,) in known),
         table,
     )
+
+
+def _accounts(snapshot: Readable, table: str) -> dict[str, Account]:
+    rows = snapshot.rows(f"SELECT account_id, timezone_name, currency FROM {table}", {})
+    return {row[0]: Account(*row) for row in rows}

@@ -4,6 +4,7 @@ DuckDB knows files by their names, and a new publication has the name of the old
 own, a hard link beside it that is gone as soon as the file is open; nothing is copied.
 """
 
+import copy
 import hashlib
 import logging
 import os
@@ -19,7 +20,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from meta_insights_pipeline.warehouse.reading.deadlines import Deadlines
+from meta_insights_pipeline.warehouse.reading.deadlines import Budget, Deadlines
 from meta_insights_pipeline.warehouse.reading.side_by_side import SideBySide
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class Snapshot:
             duckdb.Error: It is no whole DuckDB file.
         """
         self._deadlines = deadlines
+        self._budget: Budget | None = None
         self._helpers = helpers
         self._memory_limit = memory_limit
         self._readers = 0
@@ -76,6 +78,12 @@ class Snapshot:
             self._connection = _open(link, memory_limit, threads)
         finally:
             link.unlink(missing_ok=True)
+
+    def for_one_answer(self) -> "Snapshot":
+        """The same, for queries that may take together what each may take here; use it inside the same lease."""
+        same = copy.copy(self)
+        same._budget = self._deadlines.budget()
+        return same
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
         """The rows of a query; unqualified names are those of the published file.
@@ -101,12 +109,12 @@ class Snapshot:
     def arrow(self, sql: str, parameters: Parameters = (), *, batch_rows: int = _BATCH_ROWS) -> pa.RecordBatchReader:
         """The rows of a query in batches, made as they are read; read them inside the lease.
 
-        The first batch and each further one may take as long as a whole query elsewhere. Errors are those of `rows`, also while
-        batches are read.
+        All batches together may take as long as a query; what passes between them does not count. Errors are those of `rows`,
+        also while batches are read.
         """
-        cursor = self._connection.cursor()
+        cursor, budget = self._connection.cursor(), self._budget or self._deadlines.budget()
         try:
-            with self._translated(), self._deadlines.limited(cursor):
+            with self._translated(), self._deadlines.limited(cursor, budget):
                 reader = cursor.execute(sql, parameters or None).to_arrow_reader(batch_rows)
         except BaseException:
             cursor.close()
@@ -115,7 +123,7 @@ class Snapshot:
         def batches() -> Iterator[pa.RecordBatch]:
             try:
                 while True:
-                    with self._translated(), self._deadlines.limited(cursor):
+                    with self._translated(), self._deadlines.limited(cursor, budget):
                         batch = next(reader, None)
                     if batch is None:
                         return
@@ -149,7 +157,8 @@ class Snapshot:
 
     @contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self._translated(), self._connection.cursor() as cursor, self._deadlines.limited(cursor):
+        budget = self._budget or self._deadlines.budget()
+        with self._translated(), self._connection.cursor() as cursor, self._deadlines.limited(cursor, budget):
             yield cursor
 
     @contextmanager
@@ -178,7 +187,7 @@ class Snapshots:
 
         Args:
             path: The published file, whether it is there or not.
-            query_seconds: How long a query may take.
+            query_seconds: How long a query may take, and all queries of one answer.
             memory_limit: What all queries on one file together may use, like `512MB`.
             threads: How many threads work on a query, and how many queries of one answer run at the same time.
             on_change: Told of each new file, before the first request reads it.

@@ -52,7 +52,7 @@ class DagsterDouble:
         if "runsOrError" in query:
             wanted = {(tag["key"], tag["value"]) for tag in variables["filter"]["tags"]}
             found = [
-                {"runId": run["runId"], "status": run["status"]}
+                run
                 for run in self.runs.values()
                 if run["status"] in variables["filter"]["statuses"]
                 and wanted <= {(tag["key"], tag["value"]) for tag in run["tags"]}

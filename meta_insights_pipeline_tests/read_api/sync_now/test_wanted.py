@@ -145,13 +145,6 @@ def test_before_the_first_sync_any_account_may_be_named_by_whoever_may_see_it() 
         wanted(principal("7"), zones={}, accounts=["8"])
 
 
-def test_the_fingerprint_tells_syncs_apart_and_knows_the_same_one() -> None:
-    same = [wanted(days_back=1, accounts=["1", "2"]), wanted(days_back=1, accounts=["act_2", "1"])]
-    assert same[0].fingerprint == same[1].fingerprint
-    others = [wanted(days_back=2, accounts=["1", "2"]), wanted(days_back=1), wanted(days_back=1, levels=["ad"])]
-    assert len({one.fingerprint for one in [*same, *others]}) == 4
-
-
 DAYS = st.dates(date(2020, 1, 1), date(2030, 1, 1)).map(date.isoformat)
 
 

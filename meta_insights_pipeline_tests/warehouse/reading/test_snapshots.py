@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from meta_insights_pipeline.warehouse.reading.deadlines import QueryTimeoutError
+from meta_insights_pipeline.warehouse.reading.deadlines import Budget, Deadlines, QueryTimeoutError
 from meta_insights_pipeline.warehouse.reading.snapshots import NoSnapshotError, QueryTooLargeError, Snapshot, Snapshots
 from meta_insights_pipeline_tests.processes import wait_for
 from meta_insights_pipeline_tests.warehouse.reading.publishing import publish_number
@@ -181,6 +181,63 @@ def test_each_of_several_late_queries_is_ended_and_a_quick_one_between_them_is_n
         for thread in threads:
             thread.join(10)
     assert sorted(map(str, outcomes)) == ["[(1,)]", "late", "late"]
+
+
+def test_all_queries_of_an_answer_have_one_time_together(path: Path) -> None:
+    with Snapshots(path, query_seconds=0.4) as snapshots, snapshots.lease() as snapshot:
+        answer = snapshot.for_one_answer()
+        assert answer.identity == snapshot.identity
+        assert answer.rows(NUMBER) == [(1,)]
+        with pytest.raises(QueryTimeoutError):
+            answer.rows(ENDLESS)
+        # Nothing is left, however small what is asked then; another answer has all of it.
+        for _ in range(2):
+            with pytest.raises(QueryTimeoutError, match=r"longer than 0.4 s"):
+                answer.rows(NUMBER)
+            with pytest.raises(QueryTimeoutError):
+                answer.arrow(NUMBER)
+        assert snapshot.rows(NUMBER) == snapshot.for_one_answer().rows(NUMBER) == [(1,)]
+
+
+def test_whoever_takes_a_long_table_slowly_gets_all_of_it(tmp_path: Path) -> None:
+    with (
+        Snapshots(publish_number(tmp_path, 1, rows=9000), query_seconds=0.5) as snapshots,
+        snapshots.lease() as snapshot,
+    ):
+        rows = 0
+        for batch in snapshot.for_one_answer().arrow("SELECT i FROM numbers", batch_rows=2048):
+            time.sleep(0.2)
+            rows += batch.num_rows
+        assert rows == 9000
+
+
+def test_queries_at_the_same_time_are_counted_once_and_pauses_not_at_all() -> None:
+    budget = Budget(10.0)
+    assert budget.begin(100.0) == 110.0
+    assert budget.begin(103.0) == 110.0
+    budget.end(104.0)
+    budget.end(106.0)
+    # Four seconds are left.
+    assert budget.begin(500.0) == 504.0
+    budget.end(501.0)
+    assert budget.begin(600.0) == 603.0
+
+
+def test_an_answer_that_has_little_time_left_is_ended_when_that_is_over(path: Path) -> None:
+    deadlines = Deadlines(600.0)
+    with duckdb.connect(str(path), read_only=True) as connection:
+        # From now on it would look again in ten minutes.
+        with connection.cursor() as cursor, deadlines.limited(cursor, deadlines.budget()):
+            cursor.execute(NUMBER).fetchall()
+        began = time.monotonic()
+        with (
+            connection.cursor() as cursor,
+            pytest.raises(QueryTimeoutError),
+            deadlines.limited(cursor, Budget(0.3)),
+        ):
+            cursor.execute(ENDLESS).fetchall()
+        assert 0.3 <= time.monotonic() - began < 5
+    deadlines.close()
 
 
 def test_when_the_end_is_near_what_runs_is_ended_and_nothing_more_begins(path: Path) -> None:
