@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -348,7 +349,11 @@ class _Sync:
         """The reports and days that this sync should bring of an account."""
         names = [report.name for report in self._request.reports]
         if not self._request.only_missing:
-            return [(name, self._request.days) for name in names]
+            # What has not begun in an account is not missing there, and no later sync would strike it out before it begins.
+            zone = knowledge.zones.get(account_id)
+            today = self._started.astimezone(ZoneInfo(zone)).date() if zone else newest_day(self._started)
+            begun = self._request.days.until_at_most(today)
+            return [(name, begun) for name in names] if begun is not None else []
         return [
             (gap.report, days)
             for gap in knowledge.missing
