@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from meta_insights_pipeline.budgets import open_budget
 from meta_insights_pipeline.catalog.limits import Severity, earliest_day, request_problems
@@ -26,6 +26,7 @@ from meta_insights_pipeline.collector.accounts import (
 from meta_insights_pipeline.collector.collect import Collector
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.lessons import Lessons
+from meta_insights_pipeline.collector.list_book import ListBook
 from meta_insights_pipeline.collector.plan import (
     Request,
     RowsADay,
@@ -72,6 +73,7 @@ class Collection:
     api: GraphApi
     budget: Budget
     book: ReportBook
+    lists: ListBook
     lessons: Lessons
     collector: Collector
     clock: Clock
@@ -98,14 +100,16 @@ def open_collection(settings: Settings, run_id: str, clock: Clock | None = None)
             open_graph_api(settings, budget=budget, clock=clock) as api,
             alive(settings.home, run_id),
         ):
-            book = ReportBook(
-                state, settings.pages_path, clock, owner=run_id, is_alive=lambda owner: is_alive(settings.home, owner)
-            )
+            lives = partial(is_alive, settings.home)
+            book = ReportBook(state, settings.pages_path, clock, owner=run_id, is_alive=lives)
+            lists = ListBook(state, settings.pages_path / "lists", clock, owner=run_id, is_alive=lives)
             lessons = Lessons(state, clock)
+            collector = Collector(api, book, lessons, clock)
             try:
-                yield Collection(settings, api, budget, book, lessons, Collector(api, book, lessons, clock), clock)
+                yield Collection(settings, api, budget, book, lists, lessons, collector, clock)
             finally:
                 book.release()
+                lists.release()
     finally:
         state.close()
 

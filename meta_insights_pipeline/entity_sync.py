@@ -20,11 +20,11 @@ from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.entities import (
     HEAVY_PAGE_OBJECTS,
     PAGE_OBJECTS,
+    Refreshed,
     fetch_entities,
     full_listing_is_due,
 )
 from meta_insights_pipeline.collector.plan import RowsADay
-from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
 from meta_insights_pipeline.logs import log_context
 from meta_insights_pipeline.progress import EntityProgress
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse
@@ -43,6 +43,9 @@ ACCOUNTS_AT_ONCE = 50
 _PAGES = {"campaign_insights": PAGE_OBJECTS, "adset_insights": PAGE_OBJECTS, "ad_insights": HEAVY_PAGE_OBJECTS}
 
 
+_BEHIND = "The campaigns, ad sets and ads of {} are not all up to date; the next sync goes on with them."
+
+
 @dataclass
 class EntityOutcome:
     """What became of the entities."""
@@ -53,16 +56,15 @@ class EntityOutcome:
     findings: Mapping[str, Mapping[str, CheckFinding]] = field(default_factory=dict)
     """By table and check."""
     not_refreshed: dict[str, str] = field(default_factory=dict)
-    """Accounts that could not be refreshed, with the reason; the next sync tries again."""
+    """Accounts that could not be refreshed to the end, with the reason; the next sync goes on."""
     unreadable: list[str] = field(default_factory=list)
     """Single objects that Meta would not give, one sentence each."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a receipt says of it: a sentence for each account that stays as it was, one for all single objects."""
+        """What a receipt says of it: a sentence for each account that is not up to date, one for all single objects."""
         accounts = [
-            f"The campaigns, ad sets and ads of act_{account_id} stay as they were. {reason}"
-            for account_id, reason in self.not_refreshed.items()
+            f"{_BEHIND.format(f'act_{account_id}')} {reason}" for account_id, reason in self.not_refreshed.items()
         ]
         if not self.unreadable:
             return tuple(accounts)
@@ -140,14 +142,19 @@ def refresh_entities(
             claim(connection, warehouse, collection.settings.mode)
             known = known_entities(connection, ids)
             ghosts = unknown_ids(connection, ids, days.since, days.until)
-        batches = _fetch(collection, some, known, ghosts, outcome, progress)
+        refreshed = _fetch(collection, some, known, ghosts, outcome, progress)
+        batches = [batch for one in refreshed.values() for batch in one.batches]
         archived = archive.entities(batches)
         with warehouse.connect() as connection:
             _merge(connection, batches, run_id, folder, outcome)
             archived.mark_merged()
         archived.settle()
-        for batch in batches:
-            collection.lessons.refreshed(batch.account_id)
+        for account_id, one in refreshed.items():
+            if one.seen is None:
+                collection.lists.stored(account_id)
+            else:
+                collection.lists.close(account_id, one.seen)
+                collection.lessons.refreshed(account_id)
     with warehouse.connect() as connection:
         outcome.findings = inspect_entities(connection)
         outcome.total_rows = {table.name: _total(connection, table.name) for table in entity_tables()}
@@ -166,40 +173,38 @@ def _fetch(
     ghosts: Mapping[str, Sequence[Ghost]],
     outcome: EntityOutcome,
     progress: EntityProgress,
-) -> list[EntityBatch]:
+) -> dict[str, Refreshed]:
+    """What came of each account, by account id."""
     now = collection.clock.now()
 
-    def fetch(account: AdAccount) -> EntityBatch | GraphApiError:
+    def fetch(account: AdAccount) -> Refreshed:
         mine = known[account.id]
         full = full_listing_is_due(mine, account, now)
         try:
             with log_context(account=account.id):
                 unknown = ghosts.get(account.id, ())
-                return fetch_entities(collection.api, account, mine, full=full, ghosts=unknown, now=now)
-        except AuthError:
-            raise
-        except GraphApiError as error:
-            return error
+                return fetch_entities(
+                    collection.api, account, mine, full=full, ghosts=unknown, now=now, book=collection.lists
+                )
         finally:
             progress.came()
 
-    batches = []
+    refreshed = {}
     with ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="entities") as pool:
         answers = [pool.submit(copy_context().run, fetch, account) for account in accounts]
         for account, answer in zip(accounts, answers, strict=True):
-            result = answer.result()
-            if isinstance(result, GraphApiError):
-                outcome.not_refreshed[account.id] = str(result)
+            one = refreshed[account.id] = answer.result()
+            missing = [each for batch in one.batches for each in batch.missing]
+            outcome.unreadable += [each.reason for each in missing if each.id is not None or one.interrupted is None]
+            if one.interrupted is not None:
+                outcome.not_refreshed[account.id] = str(one.interrupted)
                 log.warning(
-                    "The campaigns, ad sets and ads of %s stay as they were. %s",
-                    account.node,
-                    result,
-                    extra={"account": account.id, "fbtrace_id": result.fbtrace_id},
+                    "%s %s",
+                    _BEHIND.format(account.node),
+                    one.interrupted,
+                    extra={"account": account.id, "fbtrace_id": one.interrupted.fbtrace_id},
                 )
-            else:
-                outcome.unreadable += [missing.reason for missing in result.missing]
-                batches.append(result)
-    return batches
+    return refreshed
 
 
 def _merge(

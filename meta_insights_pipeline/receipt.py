@@ -61,6 +61,15 @@ class Refused(BaseModel):
     reason: str = Field(description="Why, as a sentence.", examples=["The account is closed."])
 
 
+class NotRefreshed(BaseModel):
+    """An account whose campaigns, ad sets and ads are not all up to date; the next sync that refreshes them goes on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    account_id: str = Field(description=_ACCOUNT, examples=[_ACCOUNT_EXAMPLE])
+    reason: str = Field(description="Why, as a sentence.", examples=["The limit of calls is reached."])
+
+
 class Withheld(BaseModel):
     """A field that Meta would not give for a report of an account; its values are NULL."""
 
@@ -166,6 +175,11 @@ class Receipt(BaseModel):
     missing: tuple[Missing, ...] = Field(description="What could not be collected.", examples=[[]])
     refused: tuple[Refused, ...] = Field(description="Accounts that are not ours to read.", examples=[[]])
     withheld: tuple[Withheld, ...] = Field(description="Fields that Meta would not give.", examples=[[]])
+    not_refreshed: tuple[NotRefreshed, ...] = Field(
+        (),
+        description="Accounts whose campaigns, ad sets and ads were due and are not all up to date; the next sync goes on.",
+        examples=[[]],
+    )
     reconciliation: Reconciled = Field(
         Reconciled(),
         description="Whether the levels add up to their accounts.",
@@ -230,6 +244,10 @@ class Receipt(BaseModel):
             f"{gap.report} of act_{gap.account_id}, {gap.since} to {gap.until}: {gap.reason}"
             + (f" It is due again at {gap.retry_at:%Y-%m-%d %H:%M} UTC." if gap.retry_at else "")
             for gap in self.missing
+        ]
+        parts += [
+            f"Campaigns, ad sets and ads of act_{one.account_id}: {one.reason} The next sync goes on with them."
+            for one in self.not_refreshed
         ]
         more = f" And {len(parts) - 3} more, see the receipt." if len(parts) > 3 else ""
         what = "stored and published" if self.published else "stored, the last published snapshot stays"

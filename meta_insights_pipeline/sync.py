@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -45,7 +46,9 @@ from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refr
 from meta_insights_pipeline.full_disk import telling_full_disk
 from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
 from meta_insights_pipeline.harvest import (
+    COMPLETE,
     FAILED,
+    PARTIAL,
     REFUSED,
     Harvest,
     collect_and_stage,
@@ -57,6 +60,7 @@ from meta_insights_pipeline.life import sweep_dead, work_folder
 from meta_insights_pipeline.logs import log_context
 from meta_insights_pipeline.receipt import (
     Missing,
+    NotRefreshed,
     Receipt,
     Reconciled,
     Refused,
@@ -270,6 +274,7 @@ class _Sync:
             log.error("%s", self._retirement)
         self._archive.settle_earlier(self._warehouse)
         self._collection.book.sweep()
+        self._collection.lists.sweep()
         sweep_dead(self._settings.home)
         with watch.stage("accounts"):
             found = accounts_of(self._collection, request.account_ids)
@@ -299,6 +304,8 @@ class _Sync:
         if request.entities_every is not None and state != FAILED:
             with watch.stage("entities"):
                 entities = self._refresh_entities([one for one in found.accounts if one.id not in harvest.refused])
+            if entities.not_refreshed and state == COMPLETE:
+                state = PARTIAL
         if state != FAILED:
             with watch.stage("publish"), self._warehouse.locked():
                 publish(self._warehouse.path, self._settings.snapshot_path)
@@ -342,7 +349,11 @@ class _Sync:
         """The reports and days that this sync should bring of an account."""
         names = [report.name for report in self._request.reports]
         if not self._request.only_missing:
-            return [(name, self._request.days) for name in names]
+            # What has not begun in an account is not missing there, and no later sync would strike it out before it begins.
+            zone = knowledge.zones.get(account_id)
+            today = self._started.astimezone(ZoneInfo(zone)).date() if zone else newest_day(self._started)
+            begun = self._request.days.until_at_most(today)
+            return [(name, begun) for name in names] if begun is not None else []
         return [
             (gap.report, days)
             for gap in knowledge.missing
@@ -585,6 +596,10 @@ class _Sync:
                     Refused(account_id=account_id, reason=reason) for account_id, reason in harvest.refused.items()
                 ],
                 "withheld": harvest.withheld,
+                "not_refreshed": [
+                    NotRefreshed(account_id=account_id, reason=reason)
+                    for account_id, reason in entities.not_refreshed.items()
+                ],
                 "reconciliation": _reconciled(stored.trust.ledger.values()),
                 "drift": _sighted(stored.trust.drift, request.run_id),
                 "version_warnings": version_warnings,

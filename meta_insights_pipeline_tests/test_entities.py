@@ -118,7 +118,8 @@ def _refresh(story: Story, api: GraphApi, now: datetime, folder: Path, *, last: 
     account, connection = story.account, story.connection
     known = known_entities(connection, [account.id])[account.id]
     before = api.meter.counts().total
-    batch = fetch_entities(api, account, known, full=last or full_listing_is_due(known, account, now), now=now)
+    full = last or full_listing_is_due(known, account, now)
+    (batch,) = fetch_entities(api, account, known, full=full, now=now).batches
     calls = api.meter.counts().total - before
     connection.execute("BEGIN")
     merge_entities(connection, [batch], f"run-{len(story.refreshes)}", folder)
@@ -297,7 +298,7 @@ def test_what_was_deleted_before_the_first_listing_is_had_by_id_once_insights_na
     known = known_entities(connection, [story.account.id])[story.account.id]
     now = last.at + timedelta(hours=1)
     with connected(story.world, SimulatedClock(now)) as api:
-        batch = fetch_entities(api, story.account, known, full=False, ghosts=ghosts, now=now)
+        (batch,) = fetch_entities(api, story.account, known, full=False, ghosts=ghosts, now=now).batches
     assert batch.fetched_by_id[kind] == {row["id"]}
     merge_entities(connection, [batch], "ghost", tmp_path)
     findings, table = inspect_entities(connection), story.current(kind)

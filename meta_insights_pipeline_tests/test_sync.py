@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,7 @@ from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
 from meta_insights_pipeline.home_files import AccountBook, MissingBook
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.simulator.world import WorldSpec
 from meta_insights_pipeline.sync import NothingToCollectError, SyncRequest, run_sync
 from meta_insights_pipeline.warehouse.database import WarehouseError
 from meta_insights_pipeline_tests.clocks import SkippingClock
@@ -194,6 +196,20 @@ def test_an_account_that_is_gone_from_the_list_is_told_once_and_its_absence_is_f
         assert MissingBook(tmp_path).parts() == ()
     assert_equals_truth(home.settings.snapshot_path, home.world, first, first + timedelta(days=6), home.at)
     assert len([record for record in caplog.records if "can be read again" in record.getMessage()]) == 1
+
+
+def test_of_an_account_that_is_gone_no_day_is_missing_that_has_not_begun_in_its_zone(tmp_path: Path) -> None:
+    with live(tmp_path, WorldSpec(accounts=4, campaigns=1, adsets_per_campaign=1, ads_per_adset=1)) as home:
+        clock = SkippingClock(home.at)
+        todays = {one.id: home.at.astimezone(ZoneInfo(one.timezone_name)).date() for one in home.world.accounts}
+        days = DayRange(home.at.date() - timedelta(days=1), home.at.date() + timedelta(days=1))
+        run_sync(home.settings, SyncRequest("first", days, builtin_reports()), clock=clock)
+        _, *gone = home.world.accounts
+        for account in gone:
+            home.simulator.hide_account(account.id)
+        run_sync(home.settings, SyncRequest("second", days, builtin_reports()), clock=clock)
+        parts = MissingBook(home.settings.home).parts()
+        assert {part.account_id: part.until for part in parts} == {one.id: todays[one.id] for one in gone}
 
 
 def test_an_account_that_the_rules_leave_out_is_not_gone(tmp_path: Path) -> None:

@@ -179,6 +179,12 @@ class Budget:
         until = max(standing.blocked_until for standing in standings)
         return datetime.fromtimestamp(until, UTC) if until > self._now() else None
 
+    def shared_percent(self, account: str) -> float:
+        """How full the fullest budget is that all sorts of calls about an account share, as far as headers told; otherwise 0."""
+        now = self._now()
+        standings = self._standings([("", APP), (account, SCORE)]).values()
+        return max((standing.percent(now) or 0.0 for standing in standings), default=0.0)
+
     def levels(self) -> list[BudgetLevel]:
         """Every budget of which anything is known; the app first, then by account."""
         now = self._now()

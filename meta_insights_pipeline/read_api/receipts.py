@@ -14,7 +14,7 @@ FAILED: Final = "failed"
 # What counts the whole, or is a sentence about the installation, is not among it.
 _OWN: Final = (
     *("run_id", "mode", "state", "started_at", "finished_at", "since", "until", "levels", "accounts"),
-    *("missing", "refused", "withheld", "drift", "published"),
+    *("missing", "refused", "withheld", "not_refreshed", "drift", "published"),
 )
 OwnReceipt: Any = create_model(
     "OwnReceipt",
@@ -57,7 +57,7 @@ class ReceiptFiles:
 
 def touched_accounts(receipt: Receipt) -> frozenset[str]:
     """Every ad account of which a receipt tells something; none when it was to be about all and came to nothing."""
-    parts = (receipt.missing, receipt.refused, receipt.withheld, receipt.drift)
+    parts = (receipt.missing, receipt.refused, receipt.withheld, receipt.not_refreshed, receipt.drift)
     return frozenset(receipt.accounts).union(each.account_id for part in parts for each in part)
 
 
@@ -72,7 +72,8 @@ def own_state(receipt: Receipt, principal: Principal) -> str:
     """How a sync ended, as far as the ad accounts go that somebody sees."""
     if principal.sees_all(touched_accounts(receipt)) or receipt.state == FAILED:
         return receipt.state
-    return "partial" if any(principal.sees(part.account_id) for part in receipt.missing) else "complete"
+    lacking = [part.account_id for part in receipt.missing] + [one.account_id for one in receipt.not_refreshed]
+    return "partial" if any(map(principal.sees, lacking)) else "complete"
 
 
 def own_receipt(receipt: Receipt, principal: Principal) -> Any:
@@ -81,7 +82,7 @@ def own_receipt(receipt: Receipt, principal: Principal) -> Any:
         return receipt
     parts = {
         name: tuple(one for one in getattr(receipt, name) if principal.sees(one.account_id))
-        for name in ("missing", "refused", "withheld", "drift")
+        for name in ("missing", "refused", "withheld", "not_refreshed", "drift")
     }
     return OwnReceipt(
         **{name: getattr(receipt, name) for name in _OWN}

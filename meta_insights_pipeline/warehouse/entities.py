@@ -284,6 +284,9 @@ def _record_batch(connection: duckdb.DuckDBPyConnection, batch: EntityBatch, run
             f"INSERT INTO {_BOOKS}.entity_listings SELECT {account}, {seen}, {literal(run_id)} "
             f"WHERE NOT EXISTS (SELECT 1 FROM {_BOOKS}.entity_listings WHERE account_id = {account})"
         )
+    if all(item.id is not None for item in batch.missing):
+        # What lists lacked has been read.
+        connection.execute(f"DELETE FROM {_BOOKS}.missing_entities WHERE account_id = {account} AND entity_id IS NULL")
     for item in batch.missing:
         _record_missing(connection, account, item, seen, literal(run_id))
 

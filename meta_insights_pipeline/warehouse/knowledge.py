@@ -10,6 +10,7 @@ from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.warehouse.database import ALIAS, Warehouse
 from meta_insights_pipeline.warehouse.inspection import rows_a_day
 from meta_insights_pipeline.warehouse.merge import Gap, missing_parts
+from meta_insights_pipeline.warehouse.schema import ACCOUNTS
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Knowledge:
 
     listed: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """How many entities a list shows, by account id and the report of their level; nothing of accounts that were never listed."""
+
+    zones: Mapping[str, str] = field(default_factory=dict)
+    """Time zones of the accounts that a sync has found, by account id."""
 
     def is_new(self, account_id: str) -> bool:
         """Whether an account lacks what others have, since nothing was ever collected of it."""
@@ -54,6 +58,7 @@ def read_knowledge(warehouse: Warehouse, mode: str) -> Knowledge:
             tuple(missing_parts(connection)),
             _earliest_day(connection),
             _listed(connection),
+            _zones(connection),
         )
 
 
@@ -66,6 +71,13 @@ def collected_accounts(connection: duckdb.DuckDBPyConnection, mode: str) -> dict
         f"LEFT JOIN {ALIAS}.ad_accounts USING (account_id) GROUP BY account_id ORDER BY account_id"
     ).fetchall()
     return {str(account_id): str(name) for account_id, name in rows}
+
+
+def _zones(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    rows = connection.execute(
+        f"SELECT account_id, timezone_name FROM {ALIAS}.pipeline.{ACCOUNTS} WHERE timezone_name IS NOT NULL"
+    ).fetchall()
+    return {str(account_id): str(zone) for account_id, zone in rows}
 
 
 def _is_of(connection: duckdb.DuckDBPyConnection, mode: str) -> bool:

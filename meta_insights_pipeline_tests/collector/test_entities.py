@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,12 @@ from meta_insights_pipeline.catalog.entities import EntityKind
 from meta_insights_pipeline.catalog.entity_batches import EntityBatch, EntityRow, Ghost, KnownEntities, Recovered
 from meta_insights_pipeline.collector import entities
 from meta_insights_pipeline.collector.accounts import AdAccount
-from meta_insights_pipeline.collector.entities import fetch_entities, full_listing_is_due
+from meta_insights_pipeline.collector.entities import Refreshed, fetch_entities, full_listing_is_due
+from meta_insights_pipeline.collector.list_book import ListBook
 from meta_insights_pipeline.graph_api.client import GraphApi
 from meta_insights_pipeline.graph_api.errors import (
     BadRequestError,
+    BlockedError,
     GraphApiError,
     PermissionDeniedError,
     ThrottleError,
@@ -33,6 +36,7 @@ from meta_insights_pipeline.simulator import (
     entity_truth,
 )
 from meta_insights_pipeline.simulator.structure import ACTIVE, DELETED
+from meta_insights_pipeline.state import State
 from meta_insights_pipeline_tests.clocks import SkippingClock
 
 NOW = datetime(2026, 11, 20, 12, 7, tzinfo=UTC)
@@ -93,6 +97,13 @@ class Talk:
         return AdAccount(first.id, first.name, first.currency, first.timezone_name)
 
     def fetch(self, known: KnownEntities | None = None, *, full: bool = False, **options: Any) -> EntityBatch:
+        refreshed = self.refresh(known, full=full, **options)
+        if refreshed.interrupted is not None:
+            raise refreshed.interrupted
+        (batch,) = refreshed.batches
+        return batch
+
+    def refresh(self, known: KnownEntities | None = None, *, full: bool = False, **options: Any) -> Refreshed:
         return fetch_entities(
             self.api, self.account, known or KnownEntities(), full=full, now=self.clock.now(), **options
         )
@@ -246,6 +257,140 @@ def test_creatives_come_with_the_ads_and_cost_no_call(small: World) -> None:
         assert (row["title"], row["body"], row["url_tags"]) == tuple(
             truth[each].get(name) for name in ("title", "body", "url_tags")
         )
+
+
+# ---- interrupted, and gone on with ----
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Iterator[ListBook]:
+    with State.in_memory() as state:
+        yield ListBook(state, tmp_path, SkippingClock(NOW), owner="run", is_alive=lambda _: False)
+
+
+def stop_behind_the_first_page(told: Talk, edge: str) -> None:
+    told.simulator.faults.add("graph_error", path=f"/{edge}$", query="after=", code=2, times=None)
+
+
+def cursors(told: Talk, edge: str) -> list[str | None]:
+    return [each.params.get("after") for each in told.simulator.received if each.path.endswith(f"/{edge}")]
+
+
+def test_an_interrupted_listing_gives_what_it_has_read_and_the_next_one_goes_on_behind_it(
+    small: World, book: ListBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "HEAVY_PAGE_OBJECTS", 3)
+    with talk(small) as told:
+        stop_behind_the_first_page(told, "ads")
+        first = told.refresh(full=True, book=book)
+        (batch,) = first.batches
+        assert first.interrupted is not None
+        assert first.seen is None
+        assert not batch.full
+        assert {kind: len(batch.rows[kind]) for kind in (CAMPAIGNS, ADSETS, ADS)} == {CAMPAIGNS: 2, ADSETS: 4, ADS: 3}
+        assert [(one.kind, one.id) for one in batch.missing] == [(ADS, None)]
+        told.simulator.faults.clear()
+        told.simulator.received.clear()
+        told.clock.advance(timedelta(hours=1))
+        second = told.refresh(full=True, book=book)
+        assert (second.interrupted, second.seen) == (None, NOW)
+        # Nothing says that the first batch was stored, so its rows come again, with their own moment.
+        old, new = second.batches
+        assert [(one.collected_at, one.full) for one in second.batches] == [
+            (NOW, False),
+            (NOW + timedelta(hours=1), True),
+        ]
+        assert rows_of(old, ADS) == rows_of(batch, ADS)
+        assert {*rows_of(old, ADS), *rows_of(new, ADS)} == set(told.truth(ADS))
+        assert cursors(told, "campaigns") == cursors(told, "adsets") == []
+        assert None not in cursors(told, "ads")
+
+
+def test_what_is_stored_is_not_given_again_and_not_taken_for_gone(
+    small: World, book: ListBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "HEAVY_PAGE_OBJECTS", 3)
+    with talk(small) as told:
+        stop_behind_the_first_page(told, "ads")
+        (batch,) = told.refresh(full=True, book=book).batches
+        book.stored(told.account.id)
+        told.simulator.faults.clear()
+        told.clock.advance(timedelta(hours=1))
+        (rest,) = told.refresh(known_of(batch), full=True, book=book).batches
+        assert rest.full
+        assert rows_of(rest, ADS).keys() == told.truth(ADS).keys() - rows_of(batch, ADS).keys()
+        assert rest.rows[CAMPAIGNS] == ()
+        assert rest.fetched_by_id == {}
+
+
+def test_a_cursor_that_leads_nowhere_any_more_costs_the_list_its_pages_and_nothing_else(
+    small: World, book: ListBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "HEAVY_PAGE_OBJECTS", 3)
+    with talk(small) as told:
+        stop_behind_the_first_page(told, "ads")
+        told.refresh(full=True, book=book)
+        told.simulator.faults.clear()
+        # As often as it is asked for, with fewer and fewer ads and without their creatives.
+        told.simulator.faults.add("graph_error", path="/ads$", query="after=", code=2642, times=3)
+        second = told.refresh(full=True, book=book)
+        assert second.interrupted is None
+        assert set(rows_of(second.batches[-1], ADS)) == set(told.truth(ADS))
+
+
+def test_nothing_of_an_interrupted_refresh_in_between_is_stored_but_its_pages_are_kept(
+    living: World, book: ListBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "HEAVY_PAGE_OBJECTS", 2)
+    monkeypatch.setattr(entities, "UPDATED_MARGIN", timedelta(days=4))
+    with talk(living) as told:
+        known = known_of(told.fetch(full=True))
+        told.simulator.received.clear()
+        stop_behind_the_first_page(told, "ads")
+        first = told.refresh(known, book=book)
+        (batch,) = first.batches
+        assert first.interrupted is not None
+        assert batch.rows == {}
+        assert [(one.kind, one.id) for one in batch.missing] == [(ADS, None)]
+        told.simulator.faults.clear()
+        asked = len(cursors(told, "ads"))
+        told.clock.advance(timedelta(hours=1))
+        second = told.refresh(known, book=book)
+        assert second.interrupted is None
+        assert None not in cursors(told, "ads")[asked:]
+        assert len(cursors(told, "campaigns")) == 1
+
+
+def test_what_changed_while_a_refresh_went_on_over_several_syncs_is_asked_for_by_the_next_one(
+    small: World, book: ListBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "HEAVY_PAGE_OBJECTS", 3)
+    with talk(small) as told:
+        known = known_of(told.fetch(full=True))
+        # An object of the last page is newer than what was read hours before.
+        known = replace(known, updated=dict.fromkeys(known.updated, NOW + timedelta(hours=6)))
+        book.close(told.account.id, NOW)
+        told.simulator.received.clear()
+        told.refresh(known, book=book)
+        (rule,) = json.loads(
+            next(each.params["filtering"] for each in told.simulator.received if each.path.endswith("/ads"))
+        )
+        assert rule["value"] == int((NOW - entities.UPDATED_MARGIN).timestamp())
+
+
+def test_listing_leaves_a_quarter_of_what_it_shares_to_insights_but_reads_some_pages_in_any_case(
+    small: World, book: ListBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entities, "HEAVY_PAGE_OBJECTS", 1)
+    with talk(small) as told:
+        usage = {"acc_id_util_pct": 76, "reset_time_duration": 300}
+        told.simulator.faults.add("headers", times=None, headers={"x-ad-account-usage": json.dumps(usage)})
+        first = told.refresh(full=True, book=book)
+        assert isinstance(first.interrupted, BlockedError)
+        assert "insights share" in str(first.interrupted)
+        # The lists of campaigns and ad sets are one page each.
+        assert len(first.batches[0].rows[ADS]) == entities.PAGES_AT_LEAST - 2
+        assert told.calls == {"entities": 1 + entities.PAGES_AT_LEAST}
 
 
 # ---- what a parent passes down ----

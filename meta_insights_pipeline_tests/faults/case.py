@@ -25,7 +25,8 @@ class Outcome(Enum):
     FAILED = "`partial`; `missing` names the reports as `failed`, due in 6 hours"
     STOPPED = "one sentence, exit code 1, a receipt with `error`; tables and published file stay as they were"
     TOKEN = "`failed`; what came before is stored, the published file stays as it was"
-    ENTITIES = "`complete`; `warnings` says what of the account's campaigns, ad sets and ads stays as it was"
+    ENTITIES = "`partial`; `not_refreshed` names the account, `pipeline.missing_entities` the list"
+    OBJECTS = "`complete`; `warnings` tells of the object, and `pipeline.missing_entities` names it"
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from meta_insights_pipeline.collector.accounts import NoAccountError
 from meta_insights_pipeline.collector.collect import Collector
 from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.lessons import Lessons
+from meta_insights_pipeline.collector.list_book import ListBook
 from meta_insights_pipeline.collector.report_book import ReportBook
 from meta_insights_pipeline.graph_api.budget import Budget
 from meta_insights_pipeline.graph_api.client import GraphApi, Timeouts
@@ -226,6 +227,9 @@ class Stage:
         with State(settings.state_path) as state:
             budget = Budget(state, clock, namespace=settings.graph_api_url)
             book = ReportBook(state, settings.pages_path, clock, owner=request.run_id, is_alive=lambda _: False)
+            lists = ListBook(
+                state, settings.pages_path / "lists", clock, owner=request.run_id, is_alive=lambda _: False
+            )
             lessons = Lessons(state, clock)
             with GraphApi(
                 base_url=settings.graph_api_url,
@@ -236,7 +240,8 @@ class Stage:
                 clock=clock,
             ) as api:
                 collector = Collector(api, book, lessons, clock)
-                harvest = _collect(Collection(settings, api, budget, book, lessons, collector, clock), request, folder)
+                collection = Collection(settings, api, budget, book, lists, lessons, collector, clock)
+                harvest = _collect(collection, request, folder)
         write(
             Warehouse(settings.warehouse_path, settings.home / "tmp"),
             settings.snapshot_path,

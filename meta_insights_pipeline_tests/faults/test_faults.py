@@ -26,7 +26,8 @@ STATES = {
     Outcome.EQUAL: ("complete", None),
     Outcome.AS_GIVEN: ("complete", None),
     Outcome.WITHHELD: ("complete", None),
-    Outcome.ENTITIES: ("complete", None),
+    Outcome.ENTITIES: ("partial", None),
+    Outcome.OBJECTS: ("complete", None),
     Outcome.REFUSED: ("complete", "refused"),
     Outcome.NAMED: ("partial", "refused"),
     Outcome.DEFERRED: ("partial", "deferred"),
@@ -147,6 +148,10 @@ def _assert_receipt(on: Stage, case: Case, receipt: Receipt) -> None:
     lacking = {on.account(place) for place in case.lacking}
     assert refused == (lacking | set(case.named_too) if case.outcome in (Outcome.REFUSED, Outcome.NAMED) else set())
     assert withheld == (lacking if case.outcome is Outcome.WITHHELD else set())
+    behind = lacking if case.outcome is Outcome.ENTITIES else set()
+    assert {one.account_id for one in receipt.not_refreshed} == behind
+    lists = on.rows("SELECT account_id FROM pipeline.missing_entities WHERE entity_id IS NULL") if behind else []
+    assert {row["account_id"] for row in lists} == behind
     assert receipt.published is (case.outcome is not Outcome.TOKEN)
     parts = {(part.report, part.account_id, part.kind) for part in receipt.missing}
     assert {(part.report, part.account_id, part.kind) for part in MissingBook(on.settings.home).parts()} == parts
@@ -165,7 +170,7 @@ def _assert_tables_are_true_but_for_that(on: Stage, case: Case, first: Ended) ->
         expected.without([(part.report, part.account_id, part.since, part.until) for part in first.missing]),
     )
     if case.entities:
-        lacking = case.lacking if case.outcome is Outcome.ENTITIES else ()
+        lacking = case.lacking if case.outcome in (Outcome.ENTITIES, Outcome.OBJECTS) else ()
         for kind in ENTITIES:
             _assert_entities(on, kind, without=lacking if kind in case.lists else ())
 

@@ -299,8 +299,11 @@ def _missing_text(receipt: Receipt, principal: Principal) -> str:
     """Why a sync is not complete, as far as the ad accounts go that somebody sees."""
     if principal.sees_all(touched_accounts(receipt)):
         return receipt.missing_text()
-    own = tuple(part for part in receipt.missing if principal.sees(part.account_id))
-    return receipt.model_copy(update={"missing": own, "error": None}).missing_text() if own else _FAILED_SOMEHOW
+    own = {
+        "missing": tuple(part for part in receipt.missing if principal.sees(part.account_id)),
+        "not_refreshed": tuple(one for one in receipt.not_refreshed if principal.sees(one.account_id)),
+    }
+    return receipt.model_copy(update={**own, "error": None}).missing_text() if any(own.values()) else _FAILED_SOMEHOW
 
 
 def _told(file: Path) -> dict[str, Any]:

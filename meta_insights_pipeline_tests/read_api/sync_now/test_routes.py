@@ -15,7 +15,16 @@ from meta_insights_pipeline.collector.accounts import AdAccount
 from meta_insights_pipeline.home_files import AccountBook
 from meta_insights_pipeline.life import alive
 from meta_insights_pipeline.read_api.access.principal import Role
-from meta_insights_pipeline.receipt import Missing, Receipt, Refused, Sighted, TableReceipt, Withheld, failed_receipt
+from meta_insights_pipeline.receipt import (
+    Missing,
+    NotRefreshed,
+    Receipt,
+    Refused,
+    Sighted,
+    TableReceipt,
+    Withheld,
+    failed_receipt,
+)
 from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.read_api.served import Api, Headers, opened
 from meta_insights_pipeline_tests.read_api.sync_now.dagster_double import DagsterDouble, dagster_double
@@ -562,12 +571,13 @@ def test_whoever_is_confined_is_told_how_a_sync_of_others_too_went_for_the_own_a
         assert status_of(api, sync["run_id"], confined)["receipt"]["state"] == sync["state"] == "complete"
 
 
-@pytest.mark.parametrize("part", ["withheld", "drift"])
+@pytest.mark.parametrize("part", ["withheld", "not_refreshed", "drift"])
 def test_an_account_of_which_a_receipt_tells_anything_is_one_that_the_sync_was_about(
     api: Api, dagster: DagsterDouble, part: str
 ) -> None:
     told: dict[str, Any] = {
         "withheld": Withheld(report="ad_insights", account_id="2", field="reach", reason="r"),
+        "not_refreshed": NotRefreshed(account_id="2", reason="r"),
         "drift": Sighted(kind="field", report="ad_insights", account_id="2", name="n", example=None, text="t"),
     }
     run_id = dagster.add_run("SUCCESS", ["1"])
