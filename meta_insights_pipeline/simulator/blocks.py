@@ -31,6 +31,7 @@ AREAS: dict[int, str] = {
     80000: INSIGHTS,
     80003: ACCOUNT,
     80004: MANAGEMENT,
+    341: APP,
 }
 """What a code closes: the app, an account, or one use case of an account."""
 
@@ -38,6 +39,7 @@ _MESSAGES = {
     4: "(#4) Application request limit reached",
     17: "(#17) User request limit reached",
     32: "(#32) Page request limit reached",
+    341: "(#341) Application limit reached",
     613: "(#613) Calls to this api have exceeded the rate limit.",
 }
 _SCORE_SUBCODE = 2446079

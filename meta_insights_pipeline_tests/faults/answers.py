@@ -73,6 +73,14 @@ def report_cases() -> tuple[Case, ...]:
             leaves=True,
         ),
         Case(
+            id="stuck-below-100-lasting",
+            meta="Job Running at 57 %, for ever, for every report of an account",
+            does=f"{less}; then asks directly for as many days as fit on a page",
+            outcome=Outcome.EQUAL,
+            alteration=Alteration(_stays_at_57, ("run_status",)),
+            leaves=True,
+        ),
+        Case(
             id="percent-no-number",
             meta="gives a word for a report's percentage, once",
             does="asks for the status again",
@@ -109,6 +117,10 @@ def report_cases() -> tuple[Case, ...]:
             **error(100, 33),
         ),
     )
+
+
+def _stays_at_57(answer: dict[str, Any]) -> dict[str, Any]:
+    return {**answer, "async_status": "Job Running", "async_percent_completion": 57}
 
 
 def _stays_at_98(answer: dict[str, Any]) -> dict[str, Any]:

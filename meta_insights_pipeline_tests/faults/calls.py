@@ -26,6 +26,7 @@ from meta_insights_pipeline_tests.faults.stage import DIRECT, EVERYBODY, REPORT,
 # With what is wrong with the header that should say when calls are let in again.
 _LIMITS = (
     (4, None, "the app's limit", ", and no header says for how long"),
+    (341, None, "the app's temporary limit", ", and no header says for how long"),
     (17, 2446079, "the ad account's score", ""),
     (32, None, "a page's limit", ", and no header says for how long"),
     (613, None, "the limit of one sort of call", ""),
@@ -34,6 +35,7 @@ _LIMITS = (
 )
 _TOLD = "goes on with the other accounts, makes no call into what is closed, comes back when it is open"
 _GUESSED = "goes on with what is open, tries what is closed with single calls, further and further apart"
+_OF_THE_APP = (4, 341)
 _LONG = 1200.0
 # Holds of 1, 2, 4, 8 and 10 minutes, each with one probe at its end.
 _PROBES = 5
@@ -50,7 +52,7 @@ def limit_cases() -> tuple[Case, ...]:
             rules=tuple(
                 Rule("block", kind, place, error(code, subcode, seconds=_LONG)) for kind, place in _first_calls(code)
             ),
-            lacking=EVERYBODY if code == 4 else VICTIMS,
+            lacking=EVERYBODY if code in _OF_THE_APP else VICTIMS,
             says=(named(code, subcode),),
             lasts=True,
             told=not flaw,
@@ -79,11 +81,19 @@ def _id(code: int, subcode: int | None = None) -> str:
 
 def _first_calls(code: int) -> tuple[tuple[str, int | None], ...]:
     """With which calls a block begins: the app has but one."""
-    return (("insights", None),) if code == 4 else (("insights", DIRECT), ("create_run", REPORT))
+    return (("insights", None),) if code in _OF_THE_APP else (("insights", DIRECT), ("create_run", REPORT))
 
 
 def _more_limit_cases() -> tuple[Case, ...]:
     return (
+        Case(
+            id="limit-17-bare",
+            meta="the user's limit is reached (code 17 without a subcode), and no header says for how long",
+            does=_GUESSED,
+            outcome=Outcome.DEFERRED,
+            rules=of_victims("graph_error", **error(17, path="/insights$")),
+            says=("code 17,",),
+        ),
         Case(
             id="limit-80000-short",
             meta="the hourly limit is reached (code 80000/2446079) for 3 s, at each kind of call",
@@ -329,6 +339,23 @@ def silence_cases() -> tuple[Case, ...]:
             rules=of_victims("hang", path="/insights$", seconds=5.0),
             says=("no answer",),
             timeouts=impatient,
+        ),
+        Case(
+            id="reset-lasting",
+            meta="breaks the connection at every call for insights of some accounts",
+            does=_GIVES_UP,
+            outcome=Outcome.DEFERRED,
+            rules=of_victims("reset", path="/insights$"),
+            says=("no answer",),
+        ),
+        Case(
+            id="slow-body-lasting",
+            meta="lets the body of every answer about insights of some accounts drip",
+            does=_GIVES_UP,
+            outcome=Outcome.DEFERRED,
+            rules=of_victims("slow_body", path="/insights$", seconds=0.3),
+            says=("took longer than",),
+            timeouts=replace(impatient, total=0.1),
         ),
         Case(
             id="html-503-retry-after",

@@ -7,10 +7,11 @@ from enum import Enum
 from typing import Any
 
 from meta_insights_pipeline.catalog.entities import EntityKind
+from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.graph_api.client import Timeouts
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.simulator.faults import FaultRule
-from meta_insights_pipeline_tests.faults.stage import DIRECT, REPORT, VICTIMS, Alteration, Tables
+from meta_insights_pipeline_tests.faults.stage import AD_LEVEL, DIRECT, REPORT, VICTIMS, Alteration, Tables
 
 
 class Outcome(Enum):
@@ -88,6 +89,8 @@ class Case:
     """An earlier sync has found the accounts."""
     named_too: tuple[str, ...] = ()
     """Ids that are named and that the world does not have."""
+    levels: tuple[Level, ...] = AD_LEVEL
+    """What is collected. All levels are collected in the same way, but numbers of rows and calls are those of the ads."""
     variables: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the first sync."""
     timeouts: Timeouts | None = None

@@ -61,8 +61,8 @@ DAYS = 8
 DAYS_AGO = 33
 # So that a report run is asked for its status more than once.
 REPORT_SECONDS = 2.0
-LEVELS = (Level.AD,)
-"""What is collected; all levels are collected in the same way."""
+AD_LEVEL = (Level.AD,)
+EVERY_LEVEL = tuple(Level)
 
 STOPS = (SettingsError, NoAccountError, NothingToCollectError, WarehouseError, GraphApiError)
 """What may end a sync before it has a receipt, as in `defs.assets`."""
@@ -196,6 +196,8 @@ class Stage:
     settings: Settings
     clock: SharedClock
     days: DayRange
+    levels: tuple[Level, ...] = AD_LEVEL
+    """What is collected."""
 
     @property
     def world(self) -> World:
@@ -208,7 +210,7 @@ class Stage:
 
     def request(self, run_id: str, **options: Any) -> SyncRequest:
         """A sync of all days of the stage."""
-        return SyncRequest(run_id, self.days, reports_of_levels(LEVELS), **options)
+        return SyncRequest(run_id, self.days, reports_of_levels(self.levels), **options)
 
     def sync(self, request: SyncRequest) -> Ended:
         """Run a sync to its end, whatever that is; only what a person can mend may stop it."""
@@ -258,14 +260,14 @@ class Stage:
 
     def truth(self) -> Tables:
         """What the tables should hold; a copy that may be changed."""
-        truth = _truth(self.days)
+        truth = _truth(self.days, self.levels)
         return Tables(*({key: dict(row) for key, row in rows.items()} for rows in (truth.facts, truth.actions)))
 
     def stored(self) -> Tables:
         """What readers find; what the warehouse holds before anything is published."""
         file = self.settings.snapshot_path
         with duckdb.connect(str(file if file.exists() else self.settings.warehouse_path), read_only=True) as connection:
-            return _stored(connection)
+            return _stored(connection, self.levels)
 
     def books(self) -> set[tuple[str, str, str]]:
         """What the published file says is missing: report, account id, kind."""
@@ -294,6 +296,7 @@ def stage(
     *,
     app_secret: str | None = None,
     report_seconds: float = REPORT_SECONDS,
+    levels: tuple[Level, ...] = AD_LEVEL,
     **variables: Any,
 ) -> Iterator[Stage]:
     """Serve the world over HTTP, and make a home with a copy of an empty warehouse."""
@@ -320,7 +323,8 @@ def stage(
             **variables,
         }
         settings = Settings(_env_file=None, **values)
-        yield Stage(simulator, settings, SharedClock(clock), DayRange(until - timedelta(days=DAYS - 1), until))
+        days = DayRange(until - timedelta(days=DAYS - 1), until)
+        yield Stage(simulator, settings, SharedClock(clock), days, levels)
 
 
 def make_empty_warehouse(folder: Path) -> Path:
@@ -338,23 +342,23 @@ def small_world() -> World:
 
 
 @cache
-def _truth(days: DayRange) -> Tables:
+def _truth(days: DayRange, levels: tuple[Level, ...]) -> Tables:
     world, at = small_world(), yesterday_noon()
     facts = {
         (level.value, *_texts(key)): {**row, "other_fields": None}
-        for level in LEVELS
+        for level in levels
         for key, row in expected_facts(world, level, days.since, days.until, at).items()
     }
     actions = {
         _texts(key): {**row, "other_windows": None}
-        for key, row in expected_actions(world, LEVELS, days.since, days.until, at).items()
+        for key, row in expected_actions(world, levels, days.since, days.until, at).items()
     }
     return Tables(facts, actions)
 
 
-def _stored(connection: duckdb.DuckDBPyConnection) -> Tables:
+def _stored(connection: duckdb.DuckDBPyConnection, levels: Sequence[Level]) -> Tables:
     facts: Rows = {}
-    for level in LEVELS:
+    for level in levels:
         for row in _rows(connection, f"FROM {level}_insights"):
             key = (level.value, row["account_id"], row[level.id_field], str(row["date_start"]))
             assert key not in facts, f"{level}_insights has two rows of {key}"

@@ -17,8 +17,16 @@ from meta_insights_pipeline.receipt import Missing, Receipt
 from meta_insights_pipeline.simulator.entity_truth import entity_truth
 from meta_insights_pipeline.simulator.faults import FaultRule
 from meta_insights_pipeline_tests.faults.case import Case, Outcome
-from meta_insights_pipeline_tests.faults.cases import groups
-from meta_insights_pipeline_tests.faults.stage import LEVELS, REPORT, Ended, Stage, Tables, make_empty_warehouse, stage
+from meta_insights_pipeline_tests.faults.cases import AT_EVERY_LEVEL, groups
+from meta_insights_pipeline_tests.faults.stage import (
+    EVERY_LEVEL,
+    REPORT,
+    Ended,
+    Stage,
+    Tables,
+    make_empty_warehouse,
+    stage,
+)
 
 CASES = [case for _, cases in groups() for case in cases]
 # The first is what a sync as a whole comes to, the second how it calls what it lacks.
@@ -48,7 +56,7 @@ def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_nothing_is_lost_doubled_or_hidden_and_a_later_sync_has_everything(
     case: Case, tmp_path: Path, empty_warehouse: Path
 ) -> None:
-    with stage(tmp_path, empty_warehouse, **case.variables) as on:
+    with stage(tmp_path, empty_warehouse, levels=case.levels, **case.variables) as on:
         rules = _prepare(on, case)
         first = _first_sync(on, case)
         _assert_it_happened(on, case, rules)
@@ -65,6 +73,10 @@ def test_nothing_is_lost_doubled_or_hidden_and_a_later_sync_has_everything(
         assert all(count <= case.probes for count in into_blocks.values()), (
             f"calls into what had been refused: {into_blocks}"
         )
+
+
+def test_one_case_of_each_sort_is_collected_at_every_level() -> None:
+    assert len([case for case in CASES if case.levels == EVERY_LEVEL]) == len(AT_EVERY_LEVEL)
 
 
 def test_no_case_stands_there_twice() -> None:
@@ -105,7 +117,7 @@ def _assert_says_what_it_lacks(on: Stage, case: Case, first: Ended) -> None:
     else:
         state, kind = STATES[case.outcome]
         lacking = [on.account(place) for place in case.lacking] + list(case.named_too) if kind else []
-        reports = {f"{level}_insights" for level in LEVELS}
+        reports = {f"{level}_insights" for level in on.levels}
         assert first.state == state, first.text
         assert {(part.account_id, part.report) for part in first.missing} == {
             (account, report) for account in lacking for report in reports
