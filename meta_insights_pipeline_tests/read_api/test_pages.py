@@ -66,7 +66,7 @@ def comparable(value: Any) -> Any:
 
 
 def test_lines_of_the_ledger_are_all_there_once(shop: Books, api: ReadingApi) -> None:
-    fill(shop, Random(3))
+    fill(shop, Random(3), with_all=True)
     whole = api.get("reconciliation", limit=1000)["items"]
     assert len(whole) > 10
     for limit in (1, 5, len(whole)):
