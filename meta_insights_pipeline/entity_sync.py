@@ -151,7 +151,7 @@ def refresh_entities(
         archived.settle()
         for account_id, one in refreshed.items():
             if one.seen is None:
-                collection.lists.stored(account_id)
+                collection.lists.interrupt(account_id, is_stored=one.has_rows)
             else:
                 collection.lists.close(account_id, one.seen)
                 collection.lessons.refreshed(account_id)

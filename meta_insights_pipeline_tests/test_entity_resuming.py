@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,8 +70,10 @@ class Hours:
 
 
 @contextmanager
-def hours(home: Path, spec: WorldSpec = LARGE, *, score_limit: bool = False) -> Iterator[Hours]:
-    clock = SimulatedClock(yesterday_noon())
+def hours(
+    home: Path, spec: WorldSpec = LARGE, *, score_limit: bool = False, at: datetime | None = None
+) -> Iterator[Hours]:
+    clock = SimulatedClock(at or yesterday_noon())
     simulator = Simulator(World(spec), clock, access_token=TOKEN, tier="development_access", score_limit=score_limit)
     with SimulatorServer(simulator) as server:
         settings = Settings(
@@ -111,3 +113,18 @@ def test_an_account_on_the_lowest_tier_is_listed_over_several_syncs_and_no_page_
         assert len(on.asked("campaigns")) == len(on.asked("adsets")) == 1
         assert not on.simulator.calls_while_blocked
         assert list(on.settings.pages_path.glob("lists/*")) == []
+
+
+def test_what_changed_is_stored_although_the_refresh_that_read_it_was_interrupted(tmp_path: Path) -> None:
+    # An ad set is paused at 12:30 in New York.
+    with hours(tmp_path, WorldSpec(accounts=1), at=datetime(2026, 11, 3, 12, 7, tzinfo=UTC)) as on:
+        assert on.sync().state == "complete"
+        before = on.truth(EntityKind.ADSETS)
+        on.simulator.faults.add("graph_error", path="/ads$", code=2, times=None)
+        on.clock.sleep(timedelta(hours=6).total_seconds())
+        assert on.sync().state == "partial"
+        changed = on.truth(EntityKind.ADSETS) - before
+        assert changed
+        on.simulator.faults.clear()
+        assert on.sync().state == "complete"
+        assert on.stored(EntityKind.ADSETS) >= changed

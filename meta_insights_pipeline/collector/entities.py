@@ -79,6 +79,11 @@ class Refreshed:
     seen: datetime | None = None
     """When (UTC) the oldest page that it used was true, once it is at its end."""
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether the batches hold whatever was read."""
+        return any(batch.rows for batch in self.batches)
+
 
 def fetch_entities(
     api: GraphApi,
@@ -483,7 +488,7 @@ class _Reading:
     ) -> None:
         key = identity(api.base_url, api.version, path, parameters)
         self._book = book
-        self._progress = book.claim(account_id, key) if book is not None else Progress(0)
+        self._progress = book.claim(account_id, key) if book is not None else Progress(account_id, key)
         self.is_old = self._progress.pages > 0
         """Whether an earlier sync has begun it."""
 

@@ -2,7 +2,8 @@
 
 A list of a large account may take more calls than its limits allow in one sync. The book is on disk and shared by processes,
 so that the next sync goes on behind the last page. Reports have a book of their own (`report_book`), since they are bought as
-of one moment, and a list is true page by page.
+of one moment, and a list is true page by page. Nearly every list is a single page: such a page is held in memory, and comes
+into the book only when the refresh that it belongs to is interrupted.
 """
 
 import shutil
@@ -44,7 +45,10 @@ class OldPage:
 class Progress:
     """How far a list has come."""
 
-    id: int
+    account_id: str
+    identity: str
+    id: int = 0
+    """Of its line in the book; 0: it has none."""
     pages: int = 0
     stored: int = 0
     """Pages of which the objects are in the warehouse."""
@@ -73,27 +77,28 @@ class ListBook:
         self._clock = clock
         self._owner = owner
         self._is_alive = is_alive
+        self._held: dict[str, list[tuple[Progress, bytes]]] = {}
+        """Lists of one page, by account id."""
         state.ensure(_DDL)
 
     def claim(self, account_id: str, identity: str) -> Progress:
         """Go on with a list that nobody else reads, or begin a new one."""
+        new = Progress(account_id, identity)
+        find = f"SELECT {_COLUMNS} FROM lists WHERE identity = ? ORDER BY pages DESC"
+        # Hardly ever is there one, and a look costs far less than a transaction.
+        if not self._state.read(find, (identity,)):
+            return new
         now = self._clock.now().timestamp()
         with self._state.transaction() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM lists WHERE identity = ? ORDER BY pages DESC", (identity,)
-            ).fetchall()
-            for number, pages, stored, after, complete, read_at, owner in rows:
+            for number, pages, stored, after, complete, read_at, owner in connection.execute(
+                find, (identity,)
+            ).fetchall():
                 if self._is_free(owner) and now - read_at < LIST_LIVES.total_seconds():
                     connection.execute(
                         "UPDATE lists SET owner = ?, read_at = ? WHERE id = ?", (self._owner, now, number)
                     )
-                    return Progress(number, pages, stored, after, bool(complete))
-            cursor = connection.execute(
-                "INSERT INTO lists (account_id, identity, read_at, pages, stored, complete, owner) VALUES (?, ?, ?, 0, 0, 0, ?)",
-                (account_id, identity, now, self._owner),
-            )
-            assert cursor.lastrowid is not None
-            return Progress(cursor.lastrowid)
+                    return replace(new, id=number, pages=pages, stored=stored, after=after, complete=bool(complete))
+        return new
 
     def add(self, progress: Progress, at: datetime, rows: bytes, after: str | None) -> Progress:
         """Keep a page, and the cursor behind it; without a cursor the list is complete.
@@ -104,23 +109,41 @@ class ListBook:
             rows: The JSON array of its objects.
             after: The cursor.
         """
+        page = b'{"at":%r,"objects":' % at.timestamp() + rows + b"}"
+        if not progress.id and after is None:
+            self._held.setdefault(progress.account_id, []).append((progress, page))
+            return replace(progress, pages=1, complete=True)
+        return self._write(progress, page, after)
+
+    def _write(self, progress: Progress, page: bytes, after: str | None) -> Progress:
+        if not progress.id:
+            progress = self._begin(progress)
         number = progress.pages + 1
         file = self._page(progress.id, number)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b'{"at":%r,"objects":' % at.timestamp() + rows + b"}")
+        file.write_bytes(page)
         self._update(progress.id, "pages = ?, after = ?, complete = ?", number, after, after is None)
         return replace(progress, pages=number, after=after, complete=after is None)
 
+    def _begin(self, progress: Progress) -> Progress:
+        with self._state.transaction() as connection:
+            cursor = connection.execute(
+                "INSERT INTO lists (account_id, identity, read_at, pages, stored, complete, owner) VALUES (?, ?, ?, 0, 0, 0, ?)",
+                (progress.account_id, progress.identity, self._clock.now().timestamp(), self._owner),
+            )
+        assert cursor.lastrowid is not None
+        return replace(progress, id=cursor.lastrowid)
+
     def finish(self, progress: Progress) -> None:
         """Note that every page has come: the last one may have been empty."""
-        if not progress.complete:
+        if progress.id and not progress.complete:
             self._update(progress.id, "complete = 1")
 
     def restart(self, progress: Progress) -> Progress:
         """Begin a list anew: its cursor leads nowhere."""
         self._update(progress.id, "pages = 0, stored = 0, after = NULL, complete = 0")
         shutil.rmtree(self._page(progress.id, 1).parent, ignore_errors=True)
-        return Progress(progress.id)
+        return Progress(progress.account_id, progress.identity, progress.id)
 
     def pages(self, progress: Progress) -> Iterator[OldPage]:
         """The pages that are there, in order."""
@@ -129,12 +152,20 @@ class ListBook:
             at = datetime.fromtimestamp(float(page["at"]), UTC)
             yield OldPage(at, page["objects"], is_stored=number <= progress.stored)
 
-    def stored(self, account_id: str) -> None:
-        """Note that what this sync has read of an account is in the warehouse."""
-        with self._state.transaction() as connection:
-            connection.execute(
-                "UPDATE lists SET stored = pages WHERE account_id = ? AND owner = ?", (account_id, self._owner)
-            )
+    def interrupt(self, account_id: str, *, is_stored: bool) -> None:
+        """Keep what this sync has read of an account for the next one, which goes on with it.
+
+        Args:
+            account_id: Without the prefix `act_`.
+            is_stored: Whether all of it is in the warehouse.
+        """
+        for progress, page in self._held.pop(account_id, ()):
+            self._write(progress, page, None)
+        if is_stored:
+            with self._state.transaction() as connection:
+                connection.execute(
+                    "UPDATE lists SET stored = pages WHERE account_id = ? AND owner = ?", (account_id, self._owner)
+                )
 
     def close(self, account_id: str, seen: datetime) -> None:
         """Forget the lists of an account: all of them are read, and stored.
@@ -143,6 +174,7 @@ class ListBook:
             account_id: Without the prefix `act_`.
             seen: The moment (UTC) of the oldest page; what changed before it has been seen.
         """
+        self._held.pop(account_id, None)
         with self._state.transaction() as connection:
             rows = connection.execute(
                 "DELETE FROM lists WHERE account_id = ? AND (owner = ? OR owner IS NULL) RETURNING id",

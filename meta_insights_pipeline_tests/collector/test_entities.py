@@ -289,6 +289,7 @@ def test_an_interrupted_listing_gives_what_it_has_read_and_the_next_one_goes_on_
         assert not batch.full
         assert {kind: len(batch.rows[kind]) for kind in (CAMPAIGNS, ADSETS, ADS)} == {CAMPAIGNS: 2, ADSETS: 4, ADS: 3}
         assert [(one.kind, one.id) for one in batch.missing] == [(ADS, None)]
+        book.interrupt(told.account.id, is_stored=False)
         told.simulator.faults.clear()
         told.simulator.received.clear()
         told.clock.advance(timedelta(hours=1))
@@ -313,7 +314,7 @@ def test_what_is_stored_is_not_given_again_and_not_taken_for_gone(
     with talk(small) as told:
         stop_behind_the_first_page(told, "ads")
         (batch,) = told.refresh(full=True, book=book).batches
-        book.stored(told.account.id)
+        book.interrupt(told.account.id, is_stored=True)
         told.simulator.faults.clear()
         told.clock.advance(timedelta(hours=1))
         (rest,) = told.refresh(known_of(batch), full=True, book=book).batches
@@ -352,6 +353,7 @@ def test_nothing_of_an_interrupted_refresh_in_between_is_stored_but_its_pages_ar
         assert first.interrupted is not None
         assert batch.rows == {}
         assert [(one.kind, one.id) for one in batch.missing] == [(ADS, None)]
+        book.interrupt(told.account.id, is_stored=False)
         told.simulator.faults.clear()
         asked = len(cursors(told, "ads"))
         told.clock.advance(timedelta(hours=1))

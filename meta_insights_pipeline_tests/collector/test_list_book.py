@@ -56,23 +56,34 @@ def test_the_next_sync_goes_on_behind_the_last_page_and_finds_what_is_there(shel
 
 def test_after_a_kill_it_is_free_and_while_its_sync_lives_it_is_not(shelf: Shelf) -> None:
     first = begun(shelf)
-    assert shelf.book("two").claim("1", "ads").id != first.id
+    assert shelf.book("two").claim("1", "ads") == Progress("1", "ads")
     shelf.alive.discard("one")
     assert shelf.book("two").claim("1", "ads") == first
 
 
 def test_another_question_is_another_list(shelf: Shelf) -> None:
-    first = begun(shelf)
-    assert shelf.book("one").claim("1", "campaigns").id != first.id
+    begun(shelf)
+    assert shelf.book("one").claim("1", "campaigns") == Progress("1", "campaigns")
+
+
+def test_a_list_of_one_page_costs_nothing_unless_its_refresh_is_interrupted(shelf: Shelf) -> None:
+    book = shelf.book("one")
+    found = book.add(book.claim("1", "ads"), NOW, ONE, None)
+    assert (found.pages, found.complete) == (1, True)
+    assert not shelf.pages.exists()
+    book.interrupt("1", is_stored=False)
+    (page,) = book.pages(book.claim("1", "ads"))
+    assert not page.is_stored
+    assert book.claim("1", "ads").complete
 
 
 def test_a_page_tells_whether_the_warehouse_has_it(shelf: Shelf) -> None:
     begun(shelf)
     book = shelf.book("one")
-    book.stored("1")
+    book.interrupt("1", is_stored=True)
     found = book.add(book.claim("1", "ads"), NOW, TWO, "Mg")
     assert [page.is_stored for page in book.pages(book.claim("1", "ads"))] == [True, False]
-    assert book.restart(found) == Progress(found.id)
+    assert book.restart(found) == Progress("1", "ads", found.id)
     assert list(book.pages(book.claim("1", "ads"))) == []
 
 
