@@ -10,6 +10,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from meta_insights_pipeline.collector.accounts import AdAccount
 
 
@@ -89,9 +91,11 @@ def _text(value: object) -> object:
 
 
 def _write(file: Path, rows: object) -> None:
-    draft = file.with_suffix(".draft")
-    draft.write_text(json.dumps(rows, indent=1), "utf-8")
-    draft.replace(file)
+    # Two syncs that end at once share the draft.
+    with FileLock(file.with_name(".books.lock")):
+        draft = file.with_suffix(".draft")
+        draft.write_text(json.dumps(rows, indent=1), "utf-8")
+        draft.replace(file)
 
 
 def _read(file: Path) -> list[Any]:

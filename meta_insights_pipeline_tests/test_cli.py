@@ -91,7 +91,7 @@ def test_a_port_that_is_taken_is_named_with_the_option(tmp_path: Path, arguments
 @pytest.mark.slow
 def test_ctrl_c_ends_a_sync_with_one_sentence_and_nothing_left_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with simulator_process(["--report-seconds", "60"], tmp_path) as url:
+    with simulator_process(["--latency", "2"], tmp_path) as url:
         variables = environment(home, META_INSIGHTS_MODE="live", META_ACCESS_TOKEN="any", META_GRAPH_API_URL=url)
         process = subprocess.Popen(
             [COMMAND, "sync", "--days-back", "2", "--level", "ad"],

@@ -1,6 +1,7 @@
 """What a sync tells the schedule and the sensors by files."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +24,14 @@ def test_the_account_book_gives_back_what_was_saved(tmp_path: Path) -> None:
     accounts = (AdAccount("1", "A", "EUR", "Europe/Berlin", 101),)
     AccountBook(tmp_path).save(accounts)
     assert AccountBook(tmp_path).accounts() == accounts
+
+
+def test_syncs_that_end_at_once_write_one_after_the_other(tmp_path: Path) -> None:
+    book = AccountBook(tmp_path)
+    with ThreadPoolExecutor(4) as pool:
+        written = [pool.submit(book.save, [AdAccount(str(n), "A", "EUR", "Europe/Berlin")]) for n in range(200)]
+        assert [each.result() for each in written] == [None] * 200
+    assert len(book.accounts()) == 1
 
 
 def test_what_is_missing_is_due_at_its_time_and_what_has_none_never(tmp_path: Path) -> None:
