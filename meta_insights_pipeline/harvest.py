@@ -1,20 +1,19 @@
 """What collecting brings: typed rows, and a gap for everything that could not be had. Collects and stages side by side."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Collection as Ids
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
-from meta_insights_pipeline.catalog.reports import Report
 from meta_insights_pipeline.collection import Collection, Unavailable
 from meta_insights_pipeline.collector.collect import TRY_HARD_AGAIN_AFTER, Collected, Missed
-from meta_insights_pipeline.collector.days import DayRange
 from meta_insights_pipeline.collector.plan import Request
 from meta_insights_pipeline.collector.report_book import Purchase
 from meta_insights_pipeline.collector.splitting import Evidence
+from meta_insights_pipeline.gaps import DEFERRED, FAILED, REFUSED, UNAVAILABLE
 from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.logs import DETAIL
 from meta_insights_pipeline.progress import Progress
@@ -25,7 +24,6 @@ from meta_insights_pipeline.warehouse.staging import PageFile, Slice, Staged, St
 
 log = logging.getLogger(__name__)
 
-DEFERRED, FAILED, REFUSED, UNAVAILABLE = "deferred", "failed", "refused", "unavailable"
 COMPLETE, PARTIAL = "complete", "partial"
 _KINDS = {Evidence.LATER: DEFERRED, Evidence.ACCOUNT: REFUSED}
 
@@ -117,62 +115,6 @@ def collect_and_stage(
             harvest.staged.append(outcome)
             harvest.withheld += _withheld(collection, event)
     return harvest
-
-
-def gaps_of_new_accounts(
-    account_ids: Sequence[str], reports: Sequence[Report], earliest: date | None, days: DayRange, now: datetime
-) -> list[Gap]:
-    """The days that accounts which have just joined lack in comparison with the others; they are due at once.
-
-    Args:
-        account_ids: The new ones.
-        reports: Which they should have.
-        earliest: The first day that any other account has.
-        days: What this sync collects anyway.
-        now: The moment of the sync.
-    """
-    last = days.since - timedelta(days=1)
-    if earliest is None or earliest > last:
-        return []
-    reason = "The account has joined since the last sync, and its earlier days have not been asked for yet."
-    return [
-        Gap(report.name, account_id, earliest, last, reason, retry_at=now, kind=DEFERRED)
-        for account_id in account_ids
-        for report in reports
-    ]
-
-
-def gaps_of_refusals(
-    missing: Sequence[Gap],
-    refused: Mapping[str, str],
-    answered: Ids[str],
-    reports: Ids[str],
-    days: DayRange,
-    now: datetime,
-) -> list[Gap]:
-    """What becomes of earlier gaps: those of accounts that refuse have no time any more, those of accounts that are back are due.
-
-    Args:
-        missing: The gaps of earlier syncs.
-        refused: Accounts that this sync could not read, with the reason.
-        answered: Accounts that it read.
-        reports: Names of the reports that it asked for.
-        days: The days that it asked for; what is missing of them it has said itself.
-        now: The moment of the sync.
-    """
-    changed = []
-    for gap in missing:
-        if gap.account_id in refused and gap.retry_at is not None:
-            changed.append(replace(gap, reason=refused[gap.account_id], retry_at=None, kind=REFUSED))
-        elif gap.account_id in answered and gap.kind == REFUSED:
-            reason = "The account can be read again, and these days of its absence have not been asked for yet."
-            changed.append(replace(gap, reason=reason, retry_at=now, kind=DEFERRED))
-    return [
-        replace(gap, since=left.since, until=left.until)
-        for gap in changed
-        for whole in [DayRange(gap.since, gap.until)]
-        for left in (whole.without(days) if gap.report in reports else [whole])
-    ]
 
 
 def _slice(event: Collected) -> Slice:

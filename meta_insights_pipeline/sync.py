@@ -44,17 +44,17 @@ from meta_insights_pipeline.collector.days import DayRange, newest_day
 from meta_insights_pipeline.collector.plan import Request
 from meta_insights_pipeline.entity_sync import EntityOutcome, entity_calls, refresh_entities, unlisted_accounts
 from meta_insights_pipeline.full_disk import telling_full_disk
-from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
-from meta_insights_pipeline.harvest import (
-    COMPLETE,
+from meta_insights_pipeline.gaps import (
     FAILED,
-    PARTIAL,
     REFUSED,
-    Harvest,
-    collect_and_stage,
     gaps_of_new_accounts,
     gaps_of_refusals,
+    gaps_of_standstills,
+    hole_sentences,
+    standstills,
 )
+from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
+from meta_insights_pipeline.harvest import COMPLETE, PARTIAL, Harvest, collect_and_stage
 from meta_insights_pipeline.home_files import MissingBook, MissingPart
 from meta_insights_pipeline.life import sweep_dead, work_folder
 from meta_insights_pipeline.logs import log_context
@@ -265,6 +265,7 @@ class _Sync:
         self._archive = SyncArchive(settings, request.run_id)
         self._started = collection.clock.now()
         self._accounts: tuple[FoundAccount, ...] = ()
+        self._holes: tuple[str, ...] = ()
         self._retirement = retirement(settings.graph_api_version, self._started.date())
 
     def run(self) -> SyncOutcome:
@@ -294,7 +295,8 @@ class _Sync:
             if harvest.token_error is not None and not harvest.staged:
                 raise harvest.token_error
             earlier = self._earlier_gaps(harvest, answered, knowledge)
-            stored = self._write(harvest, found, earlier, self._joined(answered, knowledge))
+            later = [*self._joined(answered, knowledge), *self._stood_still(found.accounts, answered, knowledge)]
+            stored = self._write(harvest, found, earlier, later)
             expected = {*self._named, *knowledge.collected}
         state = harvest.state([account.id for account in found.accounts], expected)
         if stored.trust.residuals and state != FAILED:
@@ -439,6 +441,22 @@ class _Sync:
                 "act_%s has joined; its earlier days are collected next", account_id, extra={"account": account_id}
             )
         return gaps_of_new_accounts(new, builtin_reports(), knowledge.earliest_day, self._request.days, self._started)
+
+    def _stood_still(self, accounts: Sequence[AdAccount], answered: Ids[str], knowledge: Knowledge) -> Sequence[Gap]:
+        """What is lacking because no sync ran, or each one failed; tells of it."""
+        if self._request.only_missing:
+            return []
+        todays = {account.id: account.today(self._started) for account in accounts}
+        found = standstills(knowledge.lacking_from, answered, todays, self._request.reports, self._request.days)
+        self._holes = hole_sentences(found)
+        for text in self._holes:
+            log.warning("%s", text)
+        gaps = gaps_of_standstills(found, knowledge.missing, self._started)
+        if gaps:
+            first, last = min(gap.since for gap in gaps), max(gap.until for gap in gaps)
+            accounts_behind = len({gap.account_id for gap in gaps})
+            log.info("%d accounts were not collected from %s to %s; that comes next", accounts_behind, first, last)
+        return gaps
 
     def _write(self, harvest: Harvest, found: FoundAccounts, earlier: Sequence[Gap], later: Sequence[Gap]) -> "_Stored":
         stored = _Stored()
@@ -607,6 +625,7 @@ class _Sync:
                     *version_warnings,
                     *stored.unseen,
                     *plan.notes,
+                    *self._holes,
                     *entities.warnings,
                     *self._archive.warnings,
                 ),

@@ -125,6 +125,26 @@ def test_an_account_that_refuses_does_not_stop_the_other_and_a_later_sync_comple
     assert read_rows(home.settings.snapshot_path, "FROM pipeline.missing") == []
 
 
+def test_days_in_which_no_sync_ran_are_missing_and_completed_as_soon_as_one_runs_again(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        now = days_of(home, 1)
+        # Since its last day was still going on when it was collected, it is asked for again, too.
+        clock = SkippingClock(home.at - timedelta(days=5))
+        last = clock.now().date()
+        run_sync(home.settings, SyncRequest("before", DayRange(last, last), builtin_reports()), clock=clock)
+        clock.sleep(timedelta(days=5).total_seconds())
+        assert run_sync(home.settings, SyncRequest("after", now, builtin_reports()), clock=clock).complete
+        due = MissingBook(tmp_path).due(datetime.now(UTC))
+        assert {(part.since, part.until, part.kind) for part in due} == {
+            (last, now.since - timedelta(days=1), "deferred")
+        }
+        assert len(due) == 4 * len(home.world.accounts)
+        rest = SyncRequest("rest", DayRange(last, now.until), builtin_reports(), only_missing=True)
+        assert run_sync(home.settings, rest, clock=clock).complete
+        assert MissingBook(tmp_path).parts() == ()
+    assert_equals_truth(home.settings.snapshot_path, home.world, last, now.until, home.at)
+
+
 def test_an_account_that_somebody_named_and_that_refuses_is_missing(tmp_path: Path) -> None:
     with live(tmp_path) as home:
         forbidden, other = (account.id for account in home.world.accounts)
@@ -185,7 +205,7 @@ def test_an_account_that_is_gone_from_the_list_is_told_once_and_its_absence_is_f
         assert MissingBook(tmp_path).due(datetime.now(UTC)) == ()
 
         home.simulator.show_account(gone)
-        recent = days_of(home, 2)
+        recent = days_of(home, 3)
         assert run_sync(home.settings, SyncRequest("back", recent, builtin_reports())).complete
         due = MissingBook(tmp_path).due(datetime.now(UTC))
         assert {(part.account_id, part.since, part.until) for part in due} == {

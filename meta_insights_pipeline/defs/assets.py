@@ -25,7 +25,7 @@ from meta_insights_pipeline.defs.metadata import (
 from meta_insights_pipeline.defs.partitions import account_days
 from meta_insights_pipeline.defs.resources import InsightsSync
 from meta_insights_pipeline.defs.trust_checks import trust_checks, trust_result
-from meta_insights_pipeline.harvest import FAILED
+from meta_insights_pipeline.gaps import FAILED
 from meta_insights_pipeline.sync import COMES_TO_NOTHING, SyncOutcome, SyncRequest
 from meta_insights_pipeline.warehouse.entity_checks import CHECKS as ENTITY_CHECKS
 from meta_insights_pipeline.warehouse.freshness import STALE_AFTER

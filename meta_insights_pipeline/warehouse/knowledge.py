@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import duckdb
 
@@ -29,6 +30,9 @@ class Knowledge:
     listed: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """How many entities a list shows, by account id and the report of their level; nothing of accounts that were never listed."""
 
+    lacking_from: Mapping[tuple[str, str], date] = field(default_factory=dict)
+    """By account id and report, the first day behind the last one that was collected once it was over."""
+
     zones: Mapping[str, str] = field(default_factory=dict)
     """Time zones of the accounts that a sync has found, by account id."""
 
@@ -52,13 +56,15 @@ def read_knowledge(warehouse: Warehouse, mode: str) -> Knowledge:
     with warehouse.connect() as connection:
         if not _is_of(connection, mode):
             return Knowledge()
+        zones = _zones(connection)
         return Knowledge(
             rows_a_day(connection),
             collected_accounts(connection, mode),
             tuple(missing_parts(connection)),
             _earliest_day(connection),
             _listed(connection),
-            _zones(connection),
+            _lacking_from(connection, zones),
+            zones,
         )
 
 
@@ -88,6 +94,24 @@ def _is_of(connection: duckdb.DuckDBPyConnection, mode: str) -> bool:
 def _earliest_day(connection: duckdb.DuckDBPyConnection) -> date | None:
     row = connection.execute(f"SELECT min(date_start) FROM {ALIAS}.pipeline.coverage").fetchone()
     return row[0] if row else None
+
+
+def _lacking_from(connection: duckdb.DuckDBPyConnection, zones: Mapping[str, str]) -> dict[tuple[str, str], date]:
+    rows = connection.execute(
+        "SELECT account_id, report, max(date_start), max_by(collected_at, date_start) "
+        f"FROM {ALIAS}.pipeline.coverage GROUP BY account_id, report"
+    ).fetchall()
+    return {
+        (account_id, report): newest + timedelta(days=1) if collected_at >= _end(newest, zones[account_id]) else newest
+        for account_id, report, newest, collected_at in rows
+        if account_id in zones
+    }
+
+
+def _end(day: date, zone: str) -> datetime:
+    """When (UTC, without saying so) a day is over in a time zone."""
+    midnight = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone))
+    return midnight.astimezone(UTC).replace(tzinfo=None)
 
 
 def _listed(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], float]:

@@ -36,6 +36,7 @@ from meta_insights_pipeline.collector.turns import LATE_CALLS_AT_ONCE
 from meta_insights_pipeline.definitions import defs
 from meta_insights_pipeline.defs.assets import INSIGHTS_CHECKS, SyncConfig
 from meta_insights_pipeline.defs.sensors import resume_missing_sensor
+from meta_insights_pipeline.gaps import DEFERRED, FAILED, REFUSED, UNAVAILABLE
 from meta_insights_pipeline.graph_api.batch import MAX_ENTRIES as MOST_CALLS_OF_A_BATCH
 from meta_insights_pipeline.graph_api.client import Timeouts
 from meta_insights_pipeline.graph_api.pacing import (
@@ -48,7 +49,7 @@ from meta_insights_pipeline.graph_api.pacing import (
 )
 from meta_insights_pipeline.graph_api.report_runs import PollPolicy
 from meta_insights_pipeline.graph_api.retry import RetryPolicy
-from meta_insights_pipeline.harvest import COMPLETE, DEFERRED, FAILED, PARTIAL, REFUSED, UNAVAILABLE
+from meta_insights_pipeline.harvest import COMPLETE, PARTIAL
 from meta_insights_pipeline.logs import FIELDS
 from meta_insights_pipeline.plan_report import PlanReport
 from meta_insights_pipeline.receipt import Missing, Refused, Withheld
