@@ -124,6 +124,9 @@ def _what_to_sync(command: _Command) -> _Command:
 
 @cli.command()
 @_what_to_sync
+@click.option(
+    "--missing", is_flag=True, help="Only what earlier syncs could not get and is due again, as Dagster's sensor does."
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log every call and every report, with Meta's ids.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the receipt as one JSON object on stdout and nothing else."
@@ -134,6 +137,7 @@ def sync(
     end: date | None,
     levels: tuple[str, ...],
     accounts: tuple[str, ...],
+    missing: bool,
     verbose: bool,
     as_json: bool,
 ) -> int:
@@ -142,18 +146,23 @@ def sync(
     Without days: today and yesterday of every account, as the schedule does. Exit code 0 only if everything that was asked
     for is stored and published.
     """
-    from meta_insights_pipeline.manual_sync import ManualSyncError, run_manual_sync
+    from meta_insights_pipeline.manual_sync import ManualSyncError, run_manual_sync, run_missing
 
+    if missing and (days_back is not None or start or end or levels or accounts):
+        raise BadInputError("--missing knows its days, levels and accounts; leave the other options out.")
     settings = load_settings()
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
     wanted = _days_wanted(settings, days_back, start, end)
     try:
-        receipt = run_manual_sync(settings, wanted, levels, accounts)
+        receipt = run_missing(settings) if missing else run_manual_sync(settings, wanted, levels, accounts)
     except ManualSyncError as error:
         if as_json and error.receipt is not None:
             print(error.receipt.model_dump_json())
         return _complain(str(error), EXIT_FAILED)
-    print(receipt.model_dump_json() if as_json else receipt.as_text())
+    if receipt is None:
+        print("null" if as_json else "Nothing that is missing can be had now.")
+    else:
+        print(receipt.model_dump_json() if as_json else receipt.as_text())
     return 0
 
 

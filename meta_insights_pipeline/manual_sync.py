@@ -9,12 +9,13 @@ from datetime import UTC, date, datetime
 from uuid import uuid4
 
 from meta_insights_pipeline.catalog.levels import Level
+from meta_insights_pipeline.catalog.reports import builtin_reports
 from meta_insights_pipeline.collection import Handed, accounts_of, handing_on, open_collection
 from meta_insights_pipeline.collector.accounts import NoAccountError
 from meta_insights_pipeline.collector.days import DayRange, days_back_range, newest_day, refresh_range
 from meta_insights_pipeline.graph_api.errors import GraphApiError
 from meta_insights_pipeline.harvest import COMPLETE
-from meta_insights_pipeline.home_files import AccountBook
+from meta_insights_pipeline.home_files import AccountBook, MissingBook
 from meta_insights_pipeline.instance.home import prepare_dagster_home
 from meta_insights_pipeline.receipt import Receipt, failed_receipt
 from meta_insights_pipeline.settings import Settings
@@ -97,6 +98,22 @@ def run_manual_sync(
         return _run_job(settings, days, levels, accounts)
 
 
+def run_missing(settings: Settings) -> Receipt | None:
+    """Run the job for whatever is missing and due, as Dagster's sensor does; None when there is nothing.
+
+    Raises:
+        SettingsError: A setting cannot be used.
+        ManualSyncError: The sync failed, or something is still missing.
+    """
+    _check_token(settings)
+    due = MissingBook(settings.home).due(datetime.now(UTC))
+    if not due:
+        return None
+    days = DayRange(min(part.since for part in due), max(part.until for part in due))
+    levels = [report.level for report in builtin_reports() if report.name in {part.report for part in due}]
+    return _run_job(settings, days, levels, sorted({part.account_id for part in due}), only_missing=True)
+
+
 def _failed(
     settings: Settings, days: DayRange, levels: Sequence[str], accounts: Sequence[str], error: str, began: datetime
 ) -> Receipt:
@@ -138,7 +155,14 @@ def zones_of(settings: Settings, wanted: Sequence[str]) -> tuple[tuple[str, ...]
     return tuple({account.timezone_name for account in found.accounts}), handed
 
 
-def _run_job(settings: Settings, days: DayRange, levels: Sequence[str], accounts: Sequence[str]) -> Receipt:
+def _run_job(
+    settings: Settings,
+    days: DayRange,
+    levels: Sequence[str],
+    accounts: Sequence[str],
+    *,
+    only_missing: bool = False,
+) -> Receipt:
     prepare_dagster_home(settings)
     # Dagster takes a second to import, so it comes after everything that can fail at once. Nothing that an import makes is
     # garbage; looking for it all the same took a quarter of that time here.
@@ -150,7 +174,7 @@ def _run_job(settings: Settings, days: DayRange, levels: Sequence[str], accounts
     finally:
         gc.enable()
     try:
-        receipt = run_recorded(settings, days, [Level(level) for level in levels], accounts)
+        receipt = run_recorded(settings, days, [Level(level) for level in levels], accounts, only_missing=only_missing)
     except RunFailedError as error:
         raise ManualSyncError(str(error), error.receipt) from None
     if receipt.state != COMPLETE:

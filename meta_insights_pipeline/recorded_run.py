@@ -29,7 +29,14 @@ class RunFailedError(Exception):
         self.receipt = receipt
 
 
-def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], accounts: Sequence[str] = ()) -> Receipt:
+def run_recorded(
+    settings: Settings,
+    days: DayRange,
+    levels: Sequence[Level],
+    accounts: Sequence[str] = (),
+    *,
+    only_missing: bool = False,
+) -> Receipt:
     """Run the job for a range of days and wait for its end.
 
     Args:
@@ -37,6 +44,7 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
         days: Account days.
         levels: Insights of these alone; when none is named, of all levels, and the entities too.
         accounts: Only these; empty: all.
+        only_missing: Only what earlier syncs could not get of the days.
 
     Raises:
         RunFailedError: The run failed, or something is missing.
@@ -46,7 +54,7 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
     try:
         # Dagster writes down every step of a run, below the home as well.
         with telling_full_disk(settings.home):
-            result = _execute(settings, days, levels, accounts)
+            result = _execute(settings, days, levels, accounts, only_missing=only_missing)
     except FullDiskError as error:
         raise RunFailedError(str(error)) from None
     file = settings.home / "receipts" / f"{result.run_id}.json"
@@ -57,21 +65,22 @@ def run_recorded(settings: Settings, days: DayRange, levels: Sequence[Level], ac
 
 
 def _execute(
-    settings: Settings, days: DayRange, levels: Sequence[Level], accounts: Sequence[str]
+    settings: Settings, days: DayRange, levels: Sequence[Level], accounts: Sequence[str], *, only_missing: bool
 ) -> dg.ExecuteInProcessResult:
     names = [*(report.name for report in reports_of_levels(levels or list(Level))), ACTIONS_TABLE]
-    if not levels:
+    if not levels and not only_missing:
         names += [kind.value for kind in EntityKind]
     with open_instance(prepare_dagster_home(settings)) as instance:
         # Runs whose process was killed are marked as failed, as a side effect of asking.
         running_syncs(instance, settings.home)
         job = defs().resolve_job_def(JOB)
+        config = {"accounts": list(accounts), "entities_every_minutes": 0, "only_missing": only_missing}
         return job.execute_in_process(
             instance=instance,
             tags={**range_tags(days), "meta_insights/by": "command line"},
             asset_selection=[dg.AssetKey(name) for name in names],
             run_config={
-                "ops": {"insights": {"config": {"accounts": list(accounts), "entities_every_minutes": 0}}},
+                "ops": {"insights": {"config": config}},
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
             raise_on_error=False,

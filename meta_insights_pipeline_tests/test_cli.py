@@ -108,6 +108,14 @@ def test_ctrl_c_ends_a_sync_with_one_sentence_and_nothing_left_behind(tmp_path: 
     assert list((home / "tmp").iterdir()) == []
 
 
+def test_what_is_missing_is_asked_for_alone_and_nothing_missing_is_no_failure(tmp_path: Path) -> None:
+    done = run_command(["sync", "--missing"], environment(tmp_path / "home"), tmp_path)
+    assert (done.returncode, done.stdout) == (0, "Nothing that is missing can be had now.\n"), done.stderr
+    wrong = run_command(["sync", "--missing", "--level", "ad"], environment(tmp_path / "home"), tmp_path)
+    assert wrong.returncode == 2
+    assert "leave the other options out" in wrong.stderr
+
+
 def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
     done = run_command([], environment(tmp_path / "home"), tmp_path)
     assert done.returncode == 0
