@@ -62,18 +62,18 @@ def test_every_row_and_value_equals_the_truth_and_after_a_day_only_changed_rows_
     snapshot = home / "meta_insights.duckdb"
     arguments = ["--now", first.isoformat(), "--token", TOKEN, "--app-secret", SECRET]
     with simulator_process(arguments, tmp_path) as url:
-        done = run_command(["sync", "--days-back", "28", "--json"], live(home, url), tmp_path)
+        done = run_command(["sync", "--days-back", "13", "--json"], live(home, url), tmp_path)
         assert done.returncode == 0, done.stderr
         receipt = json.loads(done.stdout)
         assert receipt["missing"] == []
         since, until = date.fromisoformat(receipt["since"]), date.fromisoformat(receipt["until"])
-        assert (until - since).days in (28, 29)  # the days of all accounts, which differ by one around midnight
+        assert (until - since).days in (13, 14)  # the days of all accounts, which differ by one around midnight
         rows = assert_equals_truth(snapshot, world, since, until, first)
-        assert rows == sum(inserted(receipt).get(name, 0) for name in INSIGHTS) > 50_000
+        assert rows == sum(inserted(receipt).get(name, 0) for name in INSIGHTS) > 25_000
         before = {level: _rows_by_key(snapshot, level) for level in Level}
 
         move_clock(url, second)
-        done = run_command(["sync", "--days-back", "28", "--json"], live(home, url), tmp_path)
+        done = run_command(["sync", "--days-back", "13", "--json"], live(home, url), tmp_path)
         assert done.returncode == 0, done.stderr
         receipt = json.loads(done.stdout)
         assert_equals_truth(snapshot, world, since, until, second)
@@ -102,16 +102,16 @@ def test_a_killed_sync_loses_and_doubles_nothing_and_readers_go_on(tmp_path: Pat
     world, first, second = World(WorldSpec()), noon(2), noon(1)
     home = tmp_path / "home"
     snapshot = home / "meta_insights.duckdb"
-    since, until = datetime.now(UTC).date() - timedelta(days=10), datetime.now(UTC).date()
+    since, until = datetime.now(UTC).date() - timedelta(days=5), datetime.now(UTC).date()
     with simulator_process(["--now", first.isoformat(), "--latency", "0.02"], tmp_path) as url:
         variables = live(home, url)
-        assert run_command(["sync", "--days-back", "10"], variables, tmp_path).returncode == 0
+        assert run_command(["sync", "--days-back", "5"], variables, tmp_path).returncode == 0
         move_clock(url, second)
         # Killed at three different points of its way: while it collects, later, and around the merge.
         for pages_before_kill in (1, 6, 20):
             _kill_after_pages(variables, tmp_path, url, pages_before_kill)
             assert_equals_truth(snapshot, world, since, until, first)
-        done = run_command(["sync", "--days-back", "10", "--json"], variables, tmp_path)
+        done = run_command(["sync", "--days-back", "5", "--json"], variables, tmp_path)
         assert done.returncode == 0, done.stderr
         assert_equals_truth(snapshot, world, since, until, second)
     left = [file.name for file in home.iterdir() if "draft" in file.name]
@@ -125,7 +125,7 @@ def _kill_after_pages(variables: dict[str, str], folder: Path, url: str, pages: 
 
     before = served()
     process = subprocess.Popen(
-        [COMMAND, "sync", "--days-back", "10"],
+        [COMMAND, "sync", "--days-back", "5"],
         env=variables,
         cwd=folder,
         stdout=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ from meta_insights_pipeline.warehouse.writing import write
 from meta_insights_pipeline_tests.warehouse.building import Desk
 
 LONG = os.environ.get("META_INSIGHTS_PROOF") == "long"
-SYNCS_A_DAY, DAYS, ADS = (48, 14, 20) if LONG else (4, 11, 2)
+SYNCS_A_DAY, DAYS, ADS = (48, 14, 20) if LONG else (3, 10, 1)
 BEGIN = datetime(2026, 10, 1, 5, 7, tzinfo=UTC)
 DAY = timedelta(days=1)
 TABLES = ("ad_insights", "insight_actions")

@@ -40,7 +40,7 @@ from meta_insights_pipeline_tests.proofs.known import Known, read_as_of, read_wa
 from meta_insights_pipeline_tests.reconciling import NOW, Bench, bench
 
 LONG = os.environ.get("META_INSIGHTS_PROOF") == "long"
-EXAMPLES = int(os.environ.get("META_INSIGHTS_PROOF_EXAMPLES", "1000")) if LONG else 2
+EXAMPLES = int(os.environ.get("META_INSIGHTS_PROOF_EXAMPLES", "1000")) if LONG else 1
 SPEC = WorldSpec(seed=3, accounts=2, campaigns=1, adsets_per_campaign=2, ads_per_adset=1, always_on=True)
 # Somewhere among these is every step of a sync of this world.
 MOST_POINTS = 900

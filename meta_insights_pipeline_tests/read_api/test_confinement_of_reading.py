@@ -39,8 +39,7 @@ def entities(books: Books) -> list[tuple[str, Level, str]]:
     ]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize("own", [("11",), ("11", "33"), ()])
+@pytest.mark.parametrize(("seed", "own"), [(1, ("11",)), (2, ("11", "33")), (1, ())])
 def test_answers_are_those_of_a_warehouse_that_has_no_other_accounts(
     shop: Books, seed: int, own: tuple[str, ...]
 ) -> None:
