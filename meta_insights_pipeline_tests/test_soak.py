@@ -1,4 +1,4 @@
-"""A quarter of a simulated day of syncs with faults at random; `python -m meta_insights_pipeline_tests.soak` runs the whole ten."""
+"""A quarter of a simulated day of faults at random; `python -m meta_insights_pipeline_tests.soak` runs the whole ten days."""
 
 from pathlib import Path
 
