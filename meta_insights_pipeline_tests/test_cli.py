@@ -99,6 +99,8 @@ def test_ctrl_c_ends_a_sync_with_one_sentence_and_nothing_left_behind(tmp_path: 
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,
+            # Whoever runs the tests in the background of a shell has made them deaf to it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
         wait_for(lambda: list(home.glob("tmp/alive-*.lock")), 60, "the sync to begin")
         process.send_signal(signal.SIGINT)
