@@ -152,9 +152,11 @@ def sync(
         raise BadInputError("--missing knows its days, levels and accounts; leave the other options out.")
     settings = load_settings()
     log_to_stderr(logging.DEBUG if verbose else logging.INFO)
-    wanted = _days_wanted(settings, days_back, start, end)
     try:
-        receipt = run_missing(settings) if missing else run_manual_sync(settings, wanted, levels, accounts)
+        if missing:
+            receipt = run_missing(settings)
+        else:
+            receipt = run_manual_sync(settings, _days_wanted(settings, days_back, start, end), levels, accounts)
     except ManualSyncError as error:
         if as_json and error.receipt is not None:
             print(error.receipt.model_dump_json())

@@ -77,7 +77,7 @@ def gaps_of_refusals(
 
 @dataclass(frozen=True)
 class Standstill:
-    """Days between what was collected last and a sync that reaches the present."""
+    """Days between what was collected last and a sync that reaches the present, of which nothing is known as missing."""
 
     report: str
     account_id: str
@@ -91,6 +91,7 @@ class Standstill:
 
 def standstills(
     lacking_from: Mapping[tuple[str, str], date],
+    missing: Sequence[Gap],
     answered: Ids[str],
     todays: Mapping[str, date],
     reports: Sequence[Report],
@@ -102,38 +103,39 @@ def standstills(
 
     Args:
         lacking_from: By account id and report, the first day behind the last one that was collected once it was over.
+        missing: The gaps of earlier syncs, which are asked for anyway.
         answered: Accounts that this sync could read.
         todays: The present day of each account.
         reports: What this sync asked for.
         days: The days that it asked for.
     """
+    last = days.since - timedelta(days=1)
+    present = [each for each in sorted(answered) if each in todays and todays[each] <= days.until]
     found = []
-    for account_id in sorted(answered):
-        if account_id not in todays or days.until < todays[account_id]:
-            continue
+    for account_id in present:
         for report in reports:
-            first, last = lacking_from.get((account_id, report.name)), days.since - timedelta(days=1)
+            first = lacking_from.get((account_id, report.name))
             if first is not None and first <= last:
-                found.append(Standstill(report.name, account_id, DayRange(first, last)))
+                known = [gap for gap in missing if (gap.account_id, gap.report) == (account_id, report.name)]
+                unknown = _without(DayRange(first, last), known)
+                found += [Standstill(report.name, account_id, each) for each in unknown]
     return found
 
 
-def gaps_of_standstills(found: Sequence[Standstill], missing: Sequence[Gap], now: datetime) -> list[Gap]:
-    """The days of short standstills that are not known as missing already; they are due at once.
+def gaps_of_standstills(found: Sequence[Standstill], now: datetime) -> list[Gap]:
+    """The days of short standstills; they are due at once.
 
     Args:
         found: What stood still.
-        missing: The gaps of earlier syncs.
         now: The moment of the sync.
     """
     reason = (
         "No sync asked for these days, or none succeeded, while they were going on; they have not been asked for since."
     )
     return [
-        Gap(one.report, one.account_id, left.since, left.until, reason, retry_at=now, kind=DEFERRED)
+        Gap(one.report, one.account_id, one.days.since, one.days.until, reason, retry_at=now, kind=DEFERRED)
         for one in found
         if one.is_short
-        for left in _without([one.days], [gap for gap in missing if _is_of(gap, one)])
     ]
 
 
@@ -152,11 +154,8 @@ def hole_sentences(found: Sequence[Standstill]) -> tuple[str, ...]:
     )
 
 
-def _is_of(gap: Gap, one: Standstill) -> bool:
-    return (gap.report, gap.account_id) == (one.report, one.account_id)
-
-
-def _without(days: list[DayRange], gaps: Sequence[Gap]) -> list[DayRange]:
+def _without(whole: DayRange, gaps: Sequence[Gap]) -> list[DayRange]:
+    days = [whole]
     for gap in gaps:
         days = [left for each in days for left in each.without(DayRange(gap.since, gap.until))]
     return days

@@ -447,11 +447,13 @@ class _Sync:
         if self._request.only_missing:
             return []
         todays = {account.id: account.today(self._started) for account in accounts}
-        found = standstills(knowledge.lacking_from, answered, todays, self._request.reports, self._request.days)
+        found = standstills(
+            knowledge.lacking_from, knowledge.missing, answered, todays, self._request.reports, self._request.days
+        )
         self._holes = hole_sentences(found)
         for text in self._holes:
             log.warning("%s", text)
-        gaps = gaps_of_standstills(found, knowledge.missing, self._started)
+        gaps = gaps_of_standstills(found, self._started)
         if gaps:
             first, last = min(gap.since for gap in gaps), max(gap.until for gap in gaps)
             accounts_behind = len({gap.account_id for gap in gaps})

@@ -58,12 +58,12 @@ def test_an_account_that_joined_lacks_what_the_others_have_and_it_is_due_at_once
 
 def test_days_in_which_no_sync_ran_are_due_at_once_but_for_those_that_are_known_as_missing() -> None:
     first = DAYS.since - timedelta(days=6)
-    found = standstills({("1", NAME): first}, {"1"}, {"1": DAYS.until}, REPORTS, DAYS)
     known = [
         Gap(NAME, "1", first + timedelta(days=2), first + timedelta(days=3), "known"),
         Gap(NAME, "2", first, BEFORE, "another account"),
     ]
-    gaps = gaps_of_standstills(found, known, NOW)
+    found = standstills({("1", NAME): first}, known, {"1"}, {"1": DAYS.until}, REPORTS, DAYS)
+    gaps = gaps_of_standstills(found, NOW)
     assert [(gap.account_id, gap.report, gap.since, gap.until) for gap in gaps] == [
         ("1", NAME, first, first + timedelta(days=1)),
         ("1", NAME, first + timedelta(days=4), BEFORE),
@@ -87,15 +87,23 @@ def test_days_in_which_no_sync_ran_are_due_at_once_but_for_those_that_are_known_
 def test_elsewhere_nothing_stood_still(
     lacking_from: dict[tuple[str, str], date], answered: set[str], today: date
 ) -> None:
-    assert standstills(lacking_from, answered, {"1": today}, REPORTS, DAYS) == []
+    assert standstills(lacking_from, (), answered, {"1": today}, REPORTS, DAYS) == []
 
 
 def test_a_hole_of_more_than_four_weeks_is_told_and_left_to_a_person() -> None:
     todays = {"1": DAYS.until, "2": DAYS.until}
     longest = DAYS.since - timedelta(days=LONGEST_STANDSTILL_DAYS)
     longer = longest - timedelta(days=1)
-    found = standstills({("1", NAME): longest, ("2", NAME): longer}, {"1", "2"}, todays, REPORTS, DAYS)
-    assert [gap.account_id for gap in gaps_of_standstills(found, (), NOW)] == ["1"]
+    found = standstills({("1", NAME): longest, ("2", NAME): longer}, (), {"1", "2"}, todays, REPORTS, DAYS)
+    assert [gap.account_id for gap in gaps_of_standstills(found, NOW)] == ["1"]
     (text,) = hole_sentences(found)
     assert "(act_2)" in text
     assert f"meta-insights sync --start {longer} --end {BEFORE}" in text
+
+
+def test_an_account_that_is_back_after_months_has_no_hole_since_each_sync_noted_its_days() -> None:
+    first = DAYS.since - timedelta(days=90)
+    known = [Gap(NAME, "1", first + timedelta(days=1), BEFORE, "forbidden", kind="refused")]
+    found = standstills({("1", NAME): first}, known, {"1"}, {"1": DAYS.until}, REPORTS, DAYS)
+    assert hole_sentences(found) == ()
+    assert [(gap.since, gap.until) for gap in gaps_of_standstills(found, NOW)] == [(first, first)]
