@@ -40,10 +40,15 @@ def yesterday_noon() -> datetime:
 
 @contextmanager
 def live(
-    home: Path, spec: WorldSpec = SMALL, *, budgets: Mapping[str, int] | None = None, **variables: Any
+    home: Path,
+    spec: WorldSpec = SMALL,
+    *,
+    budgets: Mapping[str, int] | None = None,
+    at: datetime | None = None,
+    **variables: Any,
 ) -> Iterator[Live]:
-    """Serve a world over HTTP and point settings at it."""
-    at = yesterday_noon()
+    """Serve a world over HTTP as of a moment, yesterday's noon when none is named, and point settings at it."""
+    at = at or yesterday_noon()
     simulator = Simulator(World(spec), SimulatedClock(at), access_token=TOKEN, budgets=budgets)
     with SimulatorServer(simulator) as server:
         values = {

@@ -8,14 +8,16 @@ import pytest
 
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import builtin_reports, reports_of_levels
-from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.collector.days import DayRange, refresh_range
 from meta_insights_pipeline.graph_api.errors import AuthError, GraphApiError
 from meta_insights_pipeline.home_files import AccountBook, MissingBook
 from meta_insights_pipeline.receipt import Receipt
 from meta_insights_pipeline.settings import Settings
+from meta_insights_pipeline.simulator.clock import SimulatedClock
 from meta_insights_pipeline.simulator.world import WorldSpec
 from meta_insights_pipeline.sync import NothingToCollectError, SyncRequest, run_sync
-from meta_insights_pipeline.warehouse.database import WarehouseError
+from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
+from meta_insights_pipeline.warehouse.knowledge import read_knowledge
 from meta_insights_pipeline_tests.clocks import SkippingClock
 from meta_insights_pipeline_tests.comparison import assert_equals_truth, read_rows
 from meta_insights_pipeline_tests.live import TOKEN, Live, live
@@ -143,6 +145,34 @@ def test_days_in_which_no_sync_ran_are_missing_and_completed_as_soon_as_one_runs
         assert run_sync(home.settings, rest, clock=clock).complete
         assert MissingBook(tmp_path).parts() == ()
     assert_equals_truth(home.settings.snapshot_path, home.world, last, now.until, home.at)
+
+
+@pytest.mark.parametrize(
+    ("day", "end"),
+    [
+        # 25 hours in New York, and 23.
+        (date(2026, 11, 1), datetime(2026, 11, 2, 5, tzinfo=UTC)),
+        (date(2026, 3, 8), datetime(2026, 3, 9, 4, tzinfo=UTC)),
+    ],
+)
+def test_a_day_on_which_clocks_change_is_collected_to_its_last_hour(tmp_path: Path, day: date, end: datetime) -> None:
+    with live(tmp_path, WorldSpec(accounts=1, campaigns=2, adsets_per_campaign=1, ads_per_adset=2), at=end) as home:
+        (account,) = home.world.accounts
+        assert account.timezone_name == "America/New_York"
+        simulated = home.simulator.clock
+        assert isinstance(simulated, SimulatedClock)
+        for minutes, today, lacking_from in ((-30, day, day), (0, day + timedelta(days=1), day + timedelta(days=1))):
+            now = end + timedelta(minutes=minutes)
+            simulated.set(now)
+            days = refresh_range(now, [account.timezone_name])
+            assert days.until == today
+            request = SyncRequest(f"at-{minutes}", DayRange(days.since, day), builtin_reports())
+            assert run_sync(home.settings, request, clock=SkippingClock(now)).complete
+            assert_equals_truth(home.settings.snapshot_path, home.world, days.since, day, now)
+            warehouse = Warehouse(home.settings.warehouse_path, tmp_path / "tmp")
+            known = read_knowledge(warehouse, "live").lacking_from
+            # Half an hour before its end the day is not over, however long it is.
+            assert known == {(account.id, report.name): lacking_from for report in builtin_reports()}
 
 
 def test_an_account_that_somebody_named_and_that_refuses_is_missing(tmp_path: Path) -> None:

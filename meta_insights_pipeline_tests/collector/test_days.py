@@ -24,6 +24,9 @@ def at(text: str) -> datetime:
         # New York at the end of daylight saving time: 03:30 UTC is 23:30 of the day before until it is 22:30.
         ("2026-11-01T03:30", ["America/New_York"], ("2026-10-30", "2026-10-31")),
         ("2026-11-02T04:30", ["America/New_York"], ("2026-10-31", "2026-11-01")),
+        # And at its beginning: the day of 23 hours ends at 04:00 UTC.
+        ("2026-03-09T03:59", ["America/New_York"], ("2026-03-07", "2026-03-08")),
+        ("2026-03-09T04:00", ["America/New_York"], ("2026-03-08", "2026-03-09")),
     ],
 )
 def test_a_refresh_covers_today_and_yesterday_of_every_account(
