@@ -95,8 +95,9 @@ def test_a_wrong_credential_and_two_of_them_are_never_recalled(home: Home) -> No
     right = home.headers()
     for _ in range(2):
         home.authenticator.authenticate(right)
-    wrong = Headers({"X-API-Key": right["X-API-Key"][:-1] + "0"})
-    both = Headers({**right, "Authorization": f"Bearer {right['X-API-Key']}"})
+    text = right["X-API-Key"]
+    wrong = Headers({"X-API-Key": text[:-1] + ("0" if text[-1] != "0" else "1")})
+    both = Headers({**right, "Authorization": f"Bearer {text}"})
     for headers in (wrong, both):
         assert home.authenticator.recall(headers) is None
         with pytest.raises(CredentialsError):
