@@ -227,6 +227,8 @@ def open_memory(temporary: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[d
             "autoinstall_known_extensions": False,
             # It knows files by their names, and has given old blocks of a file that was written anew under its name.
             "enable_external_file_cache": False,
+            # Otherwise the newest rows of a table are found by a scan of the row numbers of the whole table.
+            "late_materialization_max_rows": 0,
         },
     )
     try:
