@@ -12,7 +12,7 @@ from meta_insights_pipeline.warehouse.reading.period import Period
 from meta_insights_pipeline.warehouse.reading.reference import Reference
 from meta_insights_pipeline.warehouse.reading.statement import Binder, Query, Readable
 
-_FIRST_DAYS, _MORE_DAYS = 60, 540
+_FIRST_DAYS, _MORE_DAYS = 60, 200
 """Days that are looked through first, unless more rows are wanted, and then; after these come all others at once."""
 
 
