@@ -1,6 +1,7 @@
 """Comparing a warehouse with the simulator's truth, row by row and value by value."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,8 @@ from meta_insights_pipeline.simulator.truth import truth
 from meta_insights_pipeline.simulator.world import World
 
 Row = dict[str, Any]
+Key = tuple[Any, ...]
+_ACTION_KEY = ("level", "account_id", "entity_id", "date_start", "field", "action_type")
 
 
 def read_rows(file: Path, statement: str) -> list[Row]:
@@ -38,25 +41,33 @@ def action_values(action: Row) -> Row:
     }
 
 
-def expected_facts(world: World, level: Level, since: date, until: date, at: datetime) -> dict[tuple[Any, ...], Row]:
-    """The truth of a level's fact table for every account, by key."""
-    rows = (row for account in world.accounts for row in truth(world, level.value, account.id, since, until, at).rows)
-    return {(row["account_id"], row[level.id_field], row["date_start"]): row for row in rows}
+@dataclass(frozen=True)
+class Expected:
+    """The truth about every account at a moment, worked out once: it takes longer than the sync that is compared with it."""
+
+    since: date
+    until: date
+    facts: Mapping[Level, Mapping[Key, Row]]
+    """By level, account, entity and day."""
+    actions: Mapping[Key, Mapping[str, Decimal | None]]
+    """By the key of `insight_actions`: the value and one number a window, None where absent."""
 
 
-def expected_actions(
-    world: World, levels: Iterable[Level], since: date, until: date, at: datetime
-) -> dict[tuple[Any, ...], dict[str, Decimal | None]]:
-    """The truth of `insight_actions` for every account, by key: the value and one number a window, None where absent."""
-    return {
-        (row["level"], row["account_id"], row["entity_id"], row["date_start"], row["field"], row["action_type"]): (
-            action_values(row)
-        )
-        for level in levels
-        for account in world.accounts
-        for row in truth(world, level.value, account.id, since, until, at).actions
-        if is_stored_action(row)
-    }
+def expected_tables(world: World, levels: Iterable[Level], since: date, until: date, at: datetime) -> Expected:
+    """What the fact tables of these levels and `insight_actions` should hold of some days."""
+    facts: dict[Level, dict[Key, Row]] = {}
+    actions: dict[Key, dict[str, Decimal | None]] = {}
+    for level in levels:
+        rows = facts[level] = {}
+        for account in world.accounts:
+            found = truth(world, level.value, account.id, since, until, at)
+            rows |= {(row["account_id"], row[level.id_field], row["date_start"]): row for row in found.rows}
+            actions |= {
+                tuple(row[name] for name in _ACTION_KEY): action_values(row)
+                for row in found.actions
+                if is_stored_action(row)
+            }
+    return Expected(since, until, facts, actions)
 
 
 def assert_equals_truth(
@@ -66,26 +77,25 @@ def assert_equals_truth(
 
     The account's clock decides what there is: an account for which `until` has not begun has no rows for it.
     """
+    return assert_equals(file, expected_tables(world, levels, since, until, at))
+
+
+def assert_equals(file: Path, wanted: Expected) -> int:
+    """The same, with a truth that is known already."""
     checked = 0
-    within = f"date_start BETWEEN DATE '{since}' AND DATE '{until}'"
-    for level in levels:
-        expected = expected_facts(world, level, since, until, at)
+    within = f"date_start BETWEEN DATE '{wanted.since}' AND DATE '{wanted.until}'"
+    for level, facts in wanted.facts.items():
         stored = read_rows(file, f"SELECT * FROM {level}_insights WHERE {within}")
         found = {(row["account_id"], row[level.id_field], row["date_start"]): row for row in stored}
         assert len(found) == len(stored), f"{level}_insights has rows with the same key"
-        assert found.keys() == expected.keys()
-        for key, row in expected.items():
+        assert found.keys() == facts.keys()
+        for key, row in facts.items():
             assert {name: found[key][name] for name in row} == row, key
         checked += len(stored)
-    names = ", ".join(f"'{level}'" for level in levels)
+    names = ", ".join(f"'{level}'" for level in wanted.facts)
     actions = read_rows(file, f"SELECT * FROM insight_actions WHERE {within} AND level IN ({names})")
     numbers = ("value", *(windows()[name].column for name in default_windows()))
-    found_actions = {
-        tuple(row[name] for name in ("level", "account_id", "entity_id", "date_start", "field", "action_type")): {
-            name: row[name] for name in numbers
-        }
-        for row in actions
-    }
+    found_actions = {tuple(row[name] for name in _ACTION_KEY): {name: row[name] for name in numbers} for row in actions}
     assert len(found_actions) == len(actions), "insight_actions has rows with the same key"
-    assert found_actions == expected_actions(world, levels, since, until, at)
+    assert found_actions == wanted.actions
     return checked + len(actions)

@@ -36,7 +36,7 @@ from meta_insights_pipeline.simulator.world import WorldSpec
 from meta_insights_pipeline.sync import SyncRequest, run_sync
 from meta_insights_pipeline_tests.check_docs import ROOT, table_rows
 from meta_insights_pipeline_tests.clocks import SkippingClock
-from meta_insights_pipeline_tests.comparison import expected_actions, expected_facts, read_rows
+from meta_insights_pipeline_tests.comparison import expected_tables, read_rows
 from meta_insights_pipeline_tests.live import TOKEN, Live, live
 
 T = TypeVar("T")
@@ -124,13 +124,13 @@ def test_everything_that_is_collected_equals_the_truth(tmp_path: Path) -> None:
     days = day_of(home, 2), day_of(home)
     assert result.complete
     assert list(result.rows) == list(Level)
-    for level in Level:
+    wanted = expected_tables(home.world, Level, *days, home.at)
+    for level, expected in wanted.facts.items():
         found = as_facts(result.rows[level])
-        expected = expected_facts(home.world, level, *days, home.at)
         assert len(found) == len(result.rows[level])
         assert {key: {name: found[key][name] for name in row} for key, row in expected.items()} == expected
         assert found.keys() == expected.keys()
-    assert as_actions(all_rows(result)) == expected_actions(home.world, Level, *days, home.at)
+    assert as_actions(all_rows(result)) == wanted.actions
 
 
 @pytest.mark.parametrize("fault", [None, FIELD_REFUSED, TOO_LARGE], ids=["whole", "without a field", "in parts"])
@@ -263,7 +263,8 @@ def test_calls_that_are_awaited_together_are_safe_even_when_they_ask_for_the_sam
                 return await asyncio.gather(*(mine.collect_ad_insights(ad_id=ad, **days) for ad in [*ads, *ads]))
 
         found = run(work())
-        expected = expected_facts(home.world, Level.AD, days["date_start"], days["date_end"], home.at)
+        wanted = expected_tables(home.world, [Level.AD], days["date_start"], days["date_end"], home.at)
+        expected = wanted.facts[Level.AD]
     assert len(ads) == 16
     for rows, ad in zip(found, [*ads, *ads], strict=True):
         assert {row.ad_id for row in rows} == {ad}

@@ -46,7 +46,7 @@ from meta_insights_pipeline.state import State
 from meta_insights_pipeline.sync import NothingToCollectError, SyncOutcome, SyncRequest, run_sync
 from meta_insights_pipeline.warehouse.database import Warehouse, WarehouseError
 from meta_insights_pipeline.warehouse.writing import write
-from meta_insights_pipeline_tests.comparison import expected_actions, expected_facts, read_rows
+from meta_insights_pipeline_tests.comparison import expected_tables, read_rows
 from meta_insights_pipeline_tests.graph_api.support import SharedClock
 from meta_insights_pipeline_tests.live import TOKEN, yesterday_noon
 
@@ -343,16 +343,13 @@ def small_world() -> World:
 
 @cache
 def _truth(days: DayRange, levels: tuple[Level, ...]) -> Tables:
-    world, at = small_world(), yesterday_noon()
+    wanted = expected_tables(small_world(), levels, days.since, days.until, yesterday_noon())
     facts = {
         (level.value, *_texts(key)): {**row, "other_fields": None}
-        for level in levels
-        for key, row in expected_facts(world, level, days.since, days.until, at).items()
+        for level, rows in wanted.facts.items()
+        for key, row in rows.items()
     }
-    actions = {
-        _texts(key): {**row, "other_windows": None}
-        for key, row in expected_actions(world, levels, days.since, days.until, at).items()
-    }
+    actions = {_texts(key): {**row, "other_windows": None} for key, row in wanted.actions.items()}
     return Tables(facts, actions)
 
 

@@ -16,7 +16,7 @@ import duckdb
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.windows import default_windows, windows
 from meta_insights_pipeline.simulator.world import World
-from meta_insights_pipeline_tests.comparison import expected_actions, expected_facts
+from meta_insights_pipeline_tests.comparison import expected_tables
 
 Place = tuple[str, str, date]
 """Level, account, day."""
@@ -84,15 +84,14 @@ def true_rows(world: World, places: Iterable[Place], at: datetime) -> Rows:
     wanted = set(places)
     since, until = min(day for _, _, day in wanted), max(day for _, _, day in wanted)
     rows: Rows = {}
-    for level in {Level(name) for name, _, _ in wanted}:
-        for (account, entity, day), row in expected_facts(world, level, since, until, at).items():
+    tables = expected_tables(world, {Level(name) for name, _, _ in wanted}, since, until, at)
+    for level, facts in tables.facts.items():
+        for (account, entity, day), row in facts.items():
             values = (entity, *(row[name] for name in (*_NAMES[level], *_NUMBERS)))
             rows.setdefault((level.value, account, day), []).append(values)
-        for (_, account, entity, day, name, kind), numbers in expected_actions(
-            world, [level], since, until, at
-        ).items():
-            values = (entity, name, kind, *(numbers[window] for window in _WINDOWS))
-            rows.setdefault((level.value, account, day), []).append(values)
+    for (level_name, account, entity, day, name, kind), numbers in tables.actions.items():
+        values = (entity, name, kind, *(numbers[window] for window in _WINDOWS))
+        rows.setdefault((level_name, account, day), []).append(values)
     return {place: sorted(found, key=repr) for place, found in rows.items() if place in wanted}
 
 
