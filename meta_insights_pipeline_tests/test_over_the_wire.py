@@ -103,7 +103,7 @@ def test_a_killed_sync_loses_and_doubles_nothing_and_readers_go_on(tmp_path: Pat
     home = tmp_path / "home"
     snapshot = home / "meta_insights.duckdb"
     since, until = datetime.now(UTC).date() - timedelta(days=5), datetime.now(UTC).date()
-    with simulator_process(["--now", first.isoformat(), "--latency", "0.02"], tmp_path) as url:
+    with simulator_process(["--now", first.isoformat(), "--latency", "0.1"], tmp_path) as url:
         variables = live(home, url)
         assert run_command(["sync", "--days-back", "5"], variables, tmp_path).returncode == 0
         move_clock(url, second)
