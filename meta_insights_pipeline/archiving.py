@@ -197,9 +197,10 @@ class SyncArchive:
         Raises:
             WarehouseError: The warehouse cannot be opened.
         """
-        home = self._settings.home
-        if any(not is_alive(home, intake.run_id) for intake in self._archive.unsettled()):
+        alive = partial(is_alive, self._settings.home)
+        if any(not alive(intake.run_id) for intake in self._archive.unsettled()):
             settle_archive(self._settings, self._archive, warehouse)
+        self._archive.sweep(alive)
 
     def thin(self, now: datetime) -> None:
         """Remove what is too old, once a day; not while a replay reads the archive."""

@@ -99,6 +99,11 @@ class State:
         with self._lock:
             return self._connection.execute(sql, parameters).fetchall()
 
+    def last_number(self, table: str) -> int:
+        """The highest number that a table with an AUTOINCREMENT key has ever given, 0 when none."""
+        rows = self.read("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,))
+        return int(rows[0][0]) if rows else 0
+
 
 def _connect(target: Path | str) -> sqlite3.Connection:
     return sqlite3.connect(target, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)

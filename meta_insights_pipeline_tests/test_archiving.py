@@ -9,6 +9,7 @@ from meta_insights_pipeline.archiving import SyncArchive
 from meta_insights_pipeline.catalog.levels import Level
 from meta_insights_pipeline.catalog.reports import reports_of_levels
 from meta_insights_pipeline.collector.days import DayRange
+from meta_insights_pipeline.life import alive
 from meta_insights_pipeline.simulator.clock import SimulatedClock
 from meta_insights_pipeline.sync import SyncOutcome, SyncRequest, run_sync
 from meta_insights_pipeline.warehouse.archive import ENTITIES, Archive, ArchivedFile
@@ -115,3 +116,13 @@ def test_what_a_sync_left_that_stored_nothing_is_removed_and_no_warehouse_is_mad
         SyncArchive(home.settings, "run-1").settle_earlier(Warehouse(home.settings.warehouse_path, tmp_path / "tmp"))
         assert (archive.unsettled(), list(archive.files())) == ([], [])
         assert not home.settings.warehouse_path.exists()
+
+
+def test_the_empty_folder_of_a_sync_that_died_while_it_cleared_up_is_removed(tmp_path: Path) -> None:
+    with live(tmp_path) as home:
+        dead, living = (home.settings.archive_path / ".pending" / run_id for run_id in ("dead-run", "living-run"))
+        for folder in (dead, living):
+            folder.mkdir(parents=True)
+        with alive(home.settings.home, "living-run"):
+            SyncArchive(home.settings, "run-1").settle_earlier(Warehouse(home.settings.warehouse_path, tmp_path / "tmp"))
+            assert (dead.exists(), living.exists()) == (False, True)

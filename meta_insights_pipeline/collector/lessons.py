@@ -225,13 +225,13 @@ class Lessons:
         )
         return min(float(others[0][0]), _LONGEST_HEARSAY) if others[0][0] is not None else None
 
-    def waited(self, key: Key, days: int, seconds: float, polls: int) -> None:
-        """An asynchronous report was ready after so many seconds and questions."""
+    def waited(self, key: Key, days: int, seconds: float, polls: int, *, is_told: bool = False) -> None:
+        """An asynchronous report was ready after so many seconds, seen or told by Meta, and questions."""
         scale = days.bit_length()
         rows = self._state.read(
             "SELECT seconds, polls FROM waits WHERE subject = ? AND report = ? AND scale = ?", (*key, scale)
         )
-        if rows and polls == 1:
+        if rows and polls == 1 and not is_told:
             # It may have been ready long before. A little less next time, or the wait could never become shorter.
             seconds = min(seconds, float(rows[0][0]) * _LESS)
         # Now that it is known how long to wait first, as many questions as the first time will not be needed again.

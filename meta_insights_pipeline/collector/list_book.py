@@ -200,7 +200,8 @@ class ListBook:
     def sweep(self) -> None:
         """Remove what nobody will go on with, and files without a line."""
         oldest = (self._clock.now() - LIST_LIVES).timestamp()
-        kept = set()
+        # A list that another process begins from now on has a higher number.
+        newest, kept = self._state.last_number("lists"), set()
         for number, read_at, owner in self._state.read("SELECT id, read_at, owner FROM lists"):
             if read_at > oldest or not self._is_free(owner):
                 kept.add(number)
@@ -209,9 +210,7 @@ class ListBook:
                     connection.execute("DELETE FROM lists WHERE id = ?", (number,))
         if not self._folder.is_dir():
             return
-        newest = max(kept, default=0)
         for entry in self._folder.iterdir():
-            # A list that another process begins right now has a higher number than any line that was read.
             if entry.name.isdecimal() and int(entry.name) not in kept and int(entry.name) <= newest:
                 shutil.rmtree(entry, ignore_errors=True)
 

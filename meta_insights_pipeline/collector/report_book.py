@@ -153,6 +153,8 @@ class ReportBook:
     def sweep(self) -> None:
         """Remove what nobody will go on with, and files without a line."""
         now = self._clock.now()
+        # A purchase that another process begins from now on has a higher number.
+        newest = self._state.last_number("purchases")
         rows = self._state.read(f"SELECT {_COLUMNS} FROM purchases")
         kept = set()
         for row in rows:
@@ -164,9 +166,7 @@ class ReportBook:
                 self.discard([purchase])
         if not self._folder.is_dir():
             return
-        newest = max((int(name) for name in kept), default=0)
         for entry in self._folder.iterdir():
-            # A purchase that another process begins right now has a higher number than any line that was read.
             if entry.name not in kept and entry.name.isdecimal() and int(entry.name) <= newest:
                 shutil.rmtree(entry, ignore_errors=True)
 

@@ -22,16 +22,19 @@ STATUS_FIELDS = (
 )
 # Right after its creation a run may be unknown to the machine that answers.
 _BIRTH_SECONDS = 60.0
+# Meta gives both ends of a run in whole seconds.
+_WHOLE_SECOND = 1.0
 
 
 @dataclass(frozen=True)
 class PollPolicy:
     """How often to ask for a run's status, and when to give it up; all in seconds."""
 
-    first: float = 0.2
-    """Before the first question, when it is not known how long such runs take."""
+    first: float = 1.0
+    """Before the first question, when it is not known how long such runs take: a run of a few seconds then shows progress."""
     second: float = 30.0
     """Before the second one, when the first brought no progress: each question is a call, and a run takes up to an hour."""
+    least: float = 0.2
     longest: float = 120.0
     stalled: float = 900.0
     """Without any progress for so long, the run counts as hung."""
@@ -62,7 +65,7 @@ class RunStatus:
 
     @property
     def seconds(self) -> float | None:
-        """How long the run took, in Meta's own words; None when it does not say."""
+        """How long the run took, in Meta's own words, up to a second more or less; None when it does not say."""
         began, ended = self.raw.get("time_ref"), self.raw.get("time_completed")
         is_told = isinstance(began, int) and isinstance(ended, int) and 0 < began <= ended
         return float(ended - began) if is_told else None  # type: ignore[operator]
@@ -75,7 +78,9 @@ class Ready:
     asked: int
     """How often its status was asked for."""
     seconds: float
-    """How long it took, as far as can be told."""
+    """How long it took at most, as far as can be told."""
+    is_told: bool = False
+    """Whether Meta says so; otherwise it may have been ready long before it was asked for."""
 
 
 def submit(api: GraphApi, node: str, parameters: Mapping[str, str], *, account: str | None = None) -> str:
@@ -150,8 +155,10 @@ def wait_until_ready(
         has_moved = False
         if status is not None:
             if status.is_ready:
-                elapsed = clock() - began
-                return Ready(asked, elapsed if status.seconds is None else min(elapsed, status.seconds))
+                elapsed, told = clock() - began, status.seconds
+                if told is None:
+                    return Ready(asked, elapsed)
+                return Ready(asked, min(elapsed, told + _WHOLE_SECOND), is_told=True)
             if status.has_failed:
                 raise _failure(api, run_id, status)
             if has_moved := status.percent != percent:
@@ -173,7 +180,9 @@ def first_wait(elapsed: float, expected: float | None, policy: PollPolicy) -> fl
         expected: Seconds that such runs took before; None when that is not known.
         policy: Bounds.
     """
-    return min(max((expected or 0.0) - elapsed, policy.first), policy.longest_guess)
+    if expected is None:
+        return policy.first
+    return min(max(expected - elapsed, policy.least), policy.longest_guess)
 
 
 def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy, *, moved: bool = True) -> float:
@@ -190,10 +199,10 @@ def next_wait(elapsed: float, percent: int, last_wait: float, policy: PollPolicy
         wait = max(2 * last_wait, policy.second)
     elif moved:
         # At 100 percent it should be done at once.
-        wait = elapsed * max(100 - percent, 0) / percent + policy.first
+        wait = elapsed * max(100 - percent, 0) / percent + policy.least
     else:
         wait = 2 * last_wait
-    return min(max(wait, policy.first), policy.longest)
+    return min(max(wait, policy.least), policy.longest)
 
 
 def _status(api: GraphApi, run_id: str, account: str | None, *, young: bool) -> RunStatus | None:

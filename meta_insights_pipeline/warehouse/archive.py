@@ -225,6 +225,14 @@ class Archive:
             if entry.name.isdecimal()
         ]
 
+    def sweep(self, is_alive: Callable[[str], bool]) -> None:
+        """Remove the empty folders of runs that ended just before they would have done so themselves."""
+        for folder in (self._folder / _PENDING).glob("*"):
+            if not is_alive(folder.name):
+                # One that is not empty is left to whoever settles it.
+                with suppress(OSError):
+                    folder.rmdir()
+
     def files(self) -> Iterator[ArchivedFile | Path]:
         """Every file whose content was merged, in no order; a path is a file of which the name tells nothing."""
         for folder in self._report_folders():

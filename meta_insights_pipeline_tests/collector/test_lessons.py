@@ -73,6 +73,12 @@ def test_a_report_that_was_ready_at_the_first_question_is_waited_for_a_little_le
     assert lessons.expected_wait(ADS, 28) == 97.5
 
 
+def test_what_meta_tells_of_the_time_of_a_report_is_not_made_less(lessons: Lessons) -> None:
+    lessons.waited(ADS, 28, 100.0, 2, is_told=True)
+    lessons.waited(ADS, 28, 100.0, 1, is_told=True)
+    assert lessons.expected_wait(ADS, 28) == 100.0
+
+
 def test_an_account_without_reports_is_waited_for_as_long_as_others_but_not_very_long(lessons: Lessons) -> None:
     lessons.waited(Key("2", "ad_insights"), 28, 10.0, 2)
     assert lessons.expected_wait(ADS, 28) == 10.0

@@ -109,8 +109,12 @@ def test_once_an_account_is_refreshed_nothing_is_left_but_up_to_when_its_changes
 
 
 def test_what_a_kill_left_without_a_line_is_swept_up(shelf: Shelf) -> None:
-    begun(shelf)
-    (shelf.pages / "0").mkdir()
-    (shelf.pages / "9").mkdir()
+    found = begun(shelf)
+    begun_by_another = shelf.pages / "9"
+    begun_by_another.mkdir()
     shelf.book("one").sweep()
-    assert sorted(entry.name for entry in shelf.pages.iterdir()) == ["1", "9"]
+    assert sorted(entry.name for entry in shelf.pages.iterdir()) == [str(found.id), "9"]
+    with shelf.state.transaction() as connection:
+        connection.execute("DELETE FROM lists")
+    shelf.book("one").sweep()
+    assert list(shelf.pages.iterdir()) == [begun_by_another]

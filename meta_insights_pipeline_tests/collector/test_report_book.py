@@ -105,3 +105,15 @@ def test_a_sweep_removes_what_is_too_old_and_leaves_what_somebody_works_on(shelf
     fresh.add_page(new, b"[3]", None)
     fresh.sweep()
     assert sorted(file.read_bytes() for file in shelf.pages.rglob("*.json")) == [b"[2]", b"[3]"]
+
+
+def test_pages_of_a_purchase_that_a_kill_left_without_a_line_are_swept_up(shelf: Shelf) -> None:
+    book = shelf.book("one")
+    bought = book.claim(KEY, asynchronous=True, ended=False)
+    book.add_page(bought, b"[1]", None)
+    with shelf.state.transaction() as connection:
+        connection.execute("DELETE FROM purchases")
+    begun_by_another = shelf.pages / str(bought.id + 1)
+    begun_by_another.mkdir()
+    shelf.book("two").sweep()
+    assert list(shelf.pages.iterdir()) == [begun_by_another]
