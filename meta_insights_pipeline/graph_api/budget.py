@@ -4,6 +4,8 @@ One budget for the app; for each ad account one for each business use case, and 
 follows from what is known is decided in `pacing`; here it is read, written and told.
 """
 
+import os
+import socket
 import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,13 +27,14 @@ from meta_insights_pipeline.graph_api.errors import (
 )
 from meta_insights_pipeline.graph_api.pacing import Decision, Outcome, Reading, Standing
 from meta_insights_pipeline.graph_api.usage import APP, INSIGHTS, SCORE, UsageReading, read_usage
+from meta_insights_pipeline.process_ids import is_running
 from meta_insights_pipeline.state import State
 
 MANAGEMENT = "ads_management"
 _INSIGHTS_KINDS = frozenset({"report_submit", "report_poll", "report_page", "insights_page"})
 # How long the app is left alone at least when Meta finds its calls abusive: Meta does not say, and asks for "long".
 ABUSE_HOLD = 3600.0
-# A call takes no longer than the client's time-outs; what is older belongs to a process that died.
+# A call takes no longer than the client's time-outs; what is older belongs to a process that died, perhaps on another machine.
 _FADES_SECONDS = 300.0
 
 _STANDINGS = """
@@ -94,7 +97,7 @@ class Budget:
         self._state = state
         self._clock = clock
         self._namespace = namespace.rstrip("/")
-        self._owner = uuid.uuid4().hex
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
         state.ensure((_STANDINGS, _UNDER_WAY))
 
     def admit(self, account: str | None, kind: str) -> float:
@@ -118,9 +121,9 @@ class Budget:
         scopes = _scopes(account, kind)
         with self._state.transaction() as connection:
             connection.execute("DELETE FROM calls_under_way WHERE began_at < ?", (now - _FADES_SECONDS,))
-            standings = self._standings(scopes)
-            under_way = self._under_way()
-            decisions = [pacing.decide(standings[scope], _numbers(under_way, scope), wanted, now) for scope in scopes]
+            decisions = self._decide(scopes, wanted, now)
+            if not all(decision.calls for decision in decisions) and self._forget_dead(connection):
+                decisions = self._decide(scopes, wanted, now)
             calls = min(decision.calls for decision in decisions)
             if calls:
                 connection.execute(
@@ -196,6 +199,17 @@ class Budget:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
+
+    def _decide(self, scopes: Iterable[_Scope], wanted: int, now: float) -> list[Decision]:
+        standings, under_way = self._standings(scopes), self._under_way()
+        return [pacing.decide(standings[scope], _numbers(under_way, scope), wanted, now) for scope in standings]
+
+    def _forget_dead(self, connection: Connection) -> bool:
+        """Strike out calls of processes of this machine that are gone, whose answers nobody awaits; whether there were any."""
+        owners = [owner for (owner,) in connection.execute("SELECT DISTINCT owner FROM calls_under_way")]
+        dead = [(owner,) for owner in owners if _is_dead(owner)]
+        connection.executemany("DELETE FROM calls_under_way WHERE owner = ?", dead)
+        return bool(dead)
 
     def _standings(self, scopes: Iterable[_Scope]) -> dict[_Scope, Standing]:
         sql = "SELECT standing FROM usage_standings WHERE namespace = ? AND account = ? AND budget = ?"
@@ -280,6 +294,11 @@ class _Noted:
             return Outcome.REFUSED
         passed = self.counts(scope) and not isinstance(self._error, ThrottleError)
         return Outcome.PASSED if passed else Outcome.UNKNOWN
+
+
+def _is_dead(owner: str) -> bool:
+    parts = owner.split("/")
+    return len(parts) == 3 and parts[0] == socket.gethostname() and not is_running(int(parts[1]))
 
 
 def _scopes(account: str | None, kind: str) -> list[_Scope]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from meta_insights_pipeline.clock import SystemClock
 from meta_insights_pipeline.graph_api.budget import ABUSE_HOLD, Budget, BudgetLevel, CallAnswer, use_case
 from meta_insights_pipeline.graph_api.client import GraphApi, read_object
 from meta_insights_pipeline.graph_api.errors import (
@@ -481,6 +482,32 @@ def test_two_clients_share_a_budget_that_is_given_to_both(world: World, state: S
         assert other.calls == 0
     # It belongs to neither.
     assert budget.levels()
+
+
+DYING = """
+import os, sys
+from pathlib import Path
+from meta_insights_pipeline.clock import SystemClock
+from meta_insights_pipeline.graph_api.budget import Budget
+from meta_insights_pipeline.state import State
+budget = Budget(State(Path(sys.argv[1])), SystemClock(), namespace="x")
+for _ in range(4):
+    budget.admit("1", "insights_page")
+os._exit(9)
+"""
+
+
+def test_calls_of_a_process_that_was_killed_before_their_answers_came_hold_nobody_up(tmp_path: Path) -> None:
+    file = tmp_path / "state.sqlite"
+    assert subprocess.run([sys.executable, "-c", DYING, str(file)], check=False, timeout=60).returncode == 9
+    with State(file) as state:
+        assert state.read("SELECT count(*) FROM calls_under_way") == [(4,)]
+        living, next_one = (Budget(state, SystemClock(), namespace="x") for _ in range(2))
+        for _ in range(4):
+            assert living.admit("1", PAGE) == 0
+        # Of what is under way in an account of which nothing is known yet, only the answers of the living are awaited.
+        with pytest.raises(BlockedError):
+            next_one.admit("1", PAGE)
 
 
 class QuickClock:

@@ -20,6 +20,7 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
+from meta_insights_pipeline.process_ids import is_running
 from meta_insights_pipeline.warehouse.reading.deadlines import Budget, Deadlines
 from meta_insights_pipeline.warehouse.reading.side_by_side import SideBySide
 
@@ -356,19 +357,8 @@ def _remove_links(path: Path) -> None:
     """Remove the links of processes that were killed while they opened the file."""
     for link in path.parent.glob(f"{_link_prefix(path)}*"):
         pid = link.name.removeprefix(_link_prefix(path)).partition("-")[0]
-        if not (pid.isdigit() and _is_alive(int(pid))):
+        if not (pid.isdigit() and is_running(int(pid))):
             link.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether there is a process of this id, whoever's it is."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _warm_up(connection: duckdb.DuckDBPyConnection) -> None:
