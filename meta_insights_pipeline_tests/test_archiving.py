@@ -124,5 +124,7 @@ def test_the_empty_folder_of_a_sync_that_died_while_it_cleared_up_is_removed(tmp
         for folder in (dead, living):
             folder.mkdir(parents=True)
         with alive(home.settings.home, "living-run"):
-            SyncArchive(home.settings, "run-1").settle_earlier(Warehouse(home.settings.warehouse_path, tmp_path / "tmp"))
+            SyncArchive(home.settings, "run-1").settle_earlier(
+                Warehouse(home.settings.warehouse_path, tmp_path / "tmp")
+            )
             assert (dead.exists(), living.exists()) == (False, True)

@@ -201,9 +201,7 @@ class Fetcher:
             )
             if young:
                 self._lessons.polled(ready.asked)
-                self._lessons.waited(
-                    request.key, request.days.count, ready.seconds, ready.asked, is_told=ready.is_told
-                )
+                self._lessons.waited(request.key, request.days.count, ready.seconds, ready.asked, is_told=ready.is_told)
         paging = {"limit": str(PAGE_ROWS)}
         path = f"{run_id}/insights"
         size = self._page_size(request, after_trouble=True)

@@ -327,14 +327,6 @@ def stage(
         yield Stage(simulator, settings, SharedClock(clock), days, levels)
 
 
-def make_empty_warehouse(folder: Path) -> Path:
-    """A warehouse with all tables and no row."""
-    warehouse = Warehouse(folder / "warehouse.duckdb", folder / "tmp")
-    warehouse.check_writable()
-    with warehouse.connect():
-        return warehouse.path
-
-
 @cache
 def small_world() -> World:
     """The world; it is the same for all cases, since nothing about it ever changes."""

@@ -24,7 +24,6 @@ from meta_insights_pipeline_tests.faults.stage import (
     Ended,
     Stage,
     Tables,
-    make_empty_warehouse,
     stage,
 )
 
@@ -45,11 +44,6 @@ STATES = {
 # A block of which nobody says how long it lasts may be met again.
 MOST_SYNCS = 6
 ENTITIES = (EntityKind.CAMPAIGNS, EntityKind.ADSETS, EntityKind.ADS)
-
-
-@pytest.fixture(scope="module")
-def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_empty_warehouse(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -34,7 +34,6 @@ from meta_insights_pipeline_tests.faults.stage import (
     REPORT,
     Alteration,
     Stage,
-    make_empty_warehouse,
     stage,
 )
 from meta_insights_pipeline_tests.live import TOKEN
@@ -112,11 +111,6 @@ def do_the_worst(on: Stage) -> None:
         Rule("graph_error", "structure", REPORT, error(2500, times=None, query="summary", **echo)),
     ):
         on.simulator.faults.add(rule.fault(account_ids))
-
-
-@pytest.fixture(scope="module")
-def empty_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_empty_warehouse(tmp_path_factory.mktemp("empty"))
 
 
 def test_a_faulty_sync_leaves_no_secret_on_disk_while_it_goes_on_or_afterwards_nor_in_its_log(

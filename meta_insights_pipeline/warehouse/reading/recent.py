@@ -42,7 +42,9 @@ def read_newest(
     """
     rows: list[dict[str, Any]] = []
     for parts in _parts(_before(chosen.period, before), limit):
-        queries = [newest_rows(view, reference, replace(chosen, period=part), limit=limit - len(rows)) for part in parts]
+        queries = [
+            newest_rows(view, reference, replace(chosen, period=part), limit=limit - len(rows)) for part in parts
+        ]
         for found in snapshot.together(*(partial(query.records, snapshot) for query in queries)):
             rows += found
         if len(rows) >= limit:
